@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Event channels: one-bit signals between domains, from virtual and physical
+ * interrupts, and between a domain's own vCPUs. 2-level and FIFO ABI.
+ */
+#pragma once
+
+#include <bh/list.h>
+#include <bh/spinlock.h>
+#include <public/event_channel.h>
+
+struct domain;
+struct vcpu;
+struct evtchn; /* comm/evtchn_private.h */
+struct evtchn_ops;
+
+struct evtchn_domain {
+	struct spinlock lock;	/* binding and closing */
+	struct evtchn **bucket; /* ports in groups, grown on demand */
+	u32 nr_valid;		/* ports allocated so far */
+	u32 max_port;		/* limit from createdomain, inclusive */
+	const struct evtchn_ops *ops;
+	void *fifo;
+};
+int evtchn_init(struct domain *d, u32 max_port);
+int evtchn_vcpu_init(struct vcpu *v);
+/* Closes everything; preemptible: 0 or -ERESTART. */
+int evtchn_destroy(struct domain *d);
+void evtchn_free(struct domain *d); /* after the last reference */
+int evtchn_reset(struct domain *d);
+/* Any context, interrupts off allowed. */
+void evtchn_send_virq(struct vcpu *v, u32 virq);	/* per-vCPU VIRQs */
+void evtchn_send_global_virq(u32 virq);	/* to its handler domain (dom0) */
+void evtchn_send_pirq(struct domain *d, u32 pirq);
+int evtchn_set_virq_handler(struct domain *d, u32 virq);
+/* Port state for pirq code. */
+void evtchn_unmask_all_pending(struct vcpu *v); /* after register_vcpu_info */
+bool evtchn_port_pending(struct domain *d, u32 port); /* for SCHEDOP_poll */
+bool evtchn_port_valid(struct domain *d, u32 port);
+/* In-hypervisor allocation on behalf of tools is through the hypercall only. */
+void evtchn_move_pirqs(struct vcpu *v);
+/* Debug key. */
+void evtchn_dump(struct domain *d);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Scheduler: per-CPU run queues ordered by weighted virtual time, wake-up
+ * preemption, load balancing, hard and soft affinity, weights and caps.
+ */
+#pragma once
+
+#include <bh/lib.h>
+#include <bh/list.h>
+#include <bh/timer.h>
+
+struct domain;
+struct vcpu;
+
+struct sched_domain {
+	u16 weight, cap; /* credit2's units: 256 default; percent of a CPU */
+};
+struct sched_vcpu {
+	struct list link;   /* run queue; empty when not queued */
+	u64 vtime;	    /* weighted virtual run time */
+	s_time_t run_start; /* when it was last put on a CPU */
+	cpumask_t hard, soft;
+	bool queued, yield, parked; /* parked: over its cap */
+	s64 cap_budget;
+	s_time_t cap_refill;
+	u32 on_cpu;
+};
+void sched_init(void);
+void sched_init_cpu(unsigned int cpu);
+int sched_vcpu_init(struct vcpu *v, unsigned int cpu_hint);
+void sched_vcpu_done(struct vcpu *v);
+bool vcpu_runnable(const struct vcpu *v);
+/* Something that may make v runnable happened. Any context. */
+void vcpu_wake(struct vcpu *v);
+/* v became unrunnable: take it off its CPU soon / and wait until off. */
+void vcpu_sleep_nosync(struct vcpu *v);
+void vcpu_sleep_sync(struct vcpu *v);
+/* Current vCPU blocks until an event is pending / gives up its turn. */
+void vcpu_block(void);
+void vcpu_yield(void);
+/* An event became pending for v: unblocks it and, when it runs in a guest on
+ * another CPU, makes that CPU look. */
+void vcpu_kick(struct vcpu *v);
+void vcpu_unblock(struct vcpu *v);
+int vcpu_set_hard_affinity(struct vcpu *v, const cpumask_t *m);
+int vcpu_set_soft_affinity(struct vcpu *v, const cpumask_t *m);
+/* Weight 1..65535, cap 0..(100 x vCPUs); -EINVAL. */
+int sched_set_params(struct domain *d, u16 weight, u16 cap);
+u64 vcpu_cpu_time(const struct vcpu *v); /* ns run so far */
+void vcpu_runstate_change(struct vcpu *v, int state, s_time_t now);
+/* Copies runstate to the guest's registered area; v is current. */
+void vcpu_runstate_update_guest(struct vcpu *v);
+void sched_dump(void);
+u64 cpu_idle_time(unsigned int cpu);
+
+/*
+ * Provided by pv/ (context.c): leaves prev, makes next current and jumps into
+ * it (guest, or the idle loop for an idle vCPU). Does not return. Called by
+ * schedule() with interrupts off and no lock held; calls
+ * sched_context_switched(prev) once prev's state is saved.
+ */
+void context_switch(struct vcpu *prev, struct vcpu *next) __noreturn;
+void sched_context_switched(struct vcpu *prev, struct vcpu *next);
+/* The idle loop: halts when nothing is pending (boot CPU enters it last). */
+void idle_loop(void) __noreturn;
