@@ -1,1 +1,2 @@
-srcs-y +=
+srcs-y += lib/string.c lib/printf.c lib/bitmap.c lib/spinlock.c
+srcs-y += lib/rangeset.c lib/symbols.c lib/param.c lib/panic.c

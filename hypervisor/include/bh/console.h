@@ -6,6 +6,8 @@
 
 struct domain;
 void console_init_early(void); /* parses com1=, console=; polled output */
+/* Right after mm_boot_init(): maps VGA and replays what was printed so far. */
+void console_mm_ready(void);
 void console_init_irq(void);   /* after interrupts work: input by IRQ */
 void console_end_boot(void);   /* VGA handed to dom0 unless vga=keep */
 /* Raw text of a guest, without prefix, to all consoles and the ring. */
@@ -45,4 +47,5 @@ struct param {
 	static const struct param __used __section(".param")                   \
 		param_##fn = { name, P_FN, (void *)fn, 0 }
 void cmdline_parse(const char *cmdline); /* before console_init_early() */
+void cmdline_report(void); /* prints it, and what was not understood */
 extern char saved_cmdline[1024];
