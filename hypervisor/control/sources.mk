@@ -1,1 +1,1 @@
-srcs-y +=
+srcs-y += control/console.c control/serial.c control/vga.c control/keyhandler.c
