@@ -203,6 +203,10 @@ struct page_info *domain_alloc_pages(struct domain *d, unsigned int order,
 /* Gives frames already allocated from the heap to d. 0 or -E2BIG/-EINVAL. */
 int domain_assign_pages(struct domain *d, struct page_info *pg,
 			unsigned int order);
+/* Takes an ordinary page that nothing but d's own reference holds away from d;
+ * it is then ownerless, ready for domain_assign_pages() or heap_free(). The
+ * M2P is the caller's. 0, or -EBUSY / -EINVAL with nothing changed. */
+int __must_check domain_steal_page(struct domain *d, struct page_info *pg);
 /* Hypervisor-owned page made visible to d (shared_info, grant frames):
  * writable type, never freed by d. readonly: d may map it only read-only. */
 void page_share_with(struct page_info *pg, struct domain *d, bool readonly);
