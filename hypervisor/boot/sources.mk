@@ -1,1 +1,1 @@
-srcs-y +=
+srcs-y += boot/start.S

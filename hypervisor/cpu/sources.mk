@@ -1,1 +1,1 @@
-srcs-y +=
+srcs-y += cpu/syscall_stubs.S cpu/desc.c

@@ -63,7 +63,12 @@ struct cpu_info {
 	struct vcpu *current;
 	struct cpu *cpu;
 	unsigned long scratch[2];
-} __aligned(16);
+};
+/* The processor aligns RSP to 16 before it pushes a frame: the end of the
+ * hardware frame (TSS.rsp0) must be aligned already. */
+_Static_assert((sizeof(struct cpu_info) -
+		offsetof(struct cpu_info, guest_regs.es)) % 16 == 0,
+	       "rsp0 alignment");
 
 static inline struct cpu_info *cpu_info(void)
 {
