@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The bottom of the library: helpers, event channels, grants, the store client.
-lib-srcs += lib/util.c
+lib-srcs += lib/util.c lib/evtchn.c lib/gnttab.c lib/xs.c lib/xs_conn.c

@@ -201,6 +201,7 @@ int bh_grow(void *array, size_t *alloc, size_t need, size_t size)
 		return -ENOMEM;
 	memcpy(array, &p, sizeof(p));
 	*alloc = n;
+	/* cppcheck-suppress memleak */
 	return 0;
 }
 
