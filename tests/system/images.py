@@ -51,6 +51,8 @@ FLAVOURS = {
     "plain": "grub2-common grub-pc-bin grub-efi-amd64-bin".split(),
 }
 SIZE_MIB = 6144
+LAYOUT = 2      # change with make_disk()
+CHECKED = ("dom0", "dom0-xen")  # what check.sh makes before it starts
 
 
 def say(text):
@@ -157,7 +159,7 @@ class Image:
 def image(flavour):
     """The image of a flavour, made if the cache has none (minutes)."""
     pkgs = packages(flavour)
-    path = f"{CACHE}/images/{flavour}-{recipe_hash(sorted(pkgs), SIZE_MIB)}"
+    path = f"{CACHE}/images/{flavour}-{recipe_hash(sorted(pkgs), SIZE_MIB, LAYOUT)}"
     with making(path) as tmp:
         if tmp:
             start = time.time()
@@ -193,7 +195,7 @@ def make_disk(disk, root, size_mib):
             f.write("search --no-floppy --label --set=root bhroot\n"
                     "set prefix=($root)/boot/grub\n"
                     "search --no-floppy --file --set=esp /bht.cfg\n"
-                    "if [ -n \"$esp\" ]; then set root=$esp; configfile ($esp)/bht.cfg; fi\n"
+                    "configfile ($esp)/bht.cfg\n"  # rescue parser: no `if`, errors pass
                     "configfile $prefix/grub.cfg\n")
         mods = ("normal configfile search search_label search_fs_file part_gpt part_msdos "
                 "fat ext2 test echo multiboot multiboot2 linux gzio xzio serial terminal "

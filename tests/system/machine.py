@@ -143,7 +143,7 @@ class Machine:
         else:
             body = (f"multiboot2 /hv.elf {self.hypervisor_args()}\n"
                     f"module2 /vmlinuz {self.linux_args()}\nmodule2 --nounzip /initrd.img\n")
-        cfg = ("serial --unit=0 --speed=115200\nterminal_output console serial\n"
+        cfg = ("search --no-floppy --file --set=root /bht.cfg\nserial --unit=0 --speed=115200\nterminal_output console serial\n"
                "set timeout=0\nset gfxpayload=keep\nmenuentry test {\n" + body + "}\n")
         files = {"bht.cfg": cfg.encode(), "vmlinuz": self.kernel, "initrd.img": self.initrd}
         if self.hypervisor != "none":
