@@ -1,1 +1,1 @@
-srcs-y += boot/start.S
+srcs-y += boot/start.S boot/multiboot.c boot/e820.c boot/acpi.c

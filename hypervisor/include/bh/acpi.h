@@ -35,6 +35,8 @@ struct acpi_info {
 	bool has_reset;
 	u8 reset_space, reset_value;
 	u64 reset_addr;
+	bool has_s5; /* \_S5 found: SLP_TYP values */
+	u8 s5_a, s5_b;
 	struct {
 		u64 base;
 		u16 seg;

@@ -40,6 +40,19 @@ struct boot_info {
 	paddr_t image_start, image_end; /* our own image in memory */
 };
 extern struct boot_info boot_info;
+/*
+ * Pure parsers (host-testable). `map` gives readable access to [pa, pa + len)
+ * or NULL.
+ */
+typedef const void *boot_map_fn(paddr_t pa, size_t len);
+/* Fills bi from the block at pa; magic as in EAX. 0, or -EINVAL: neither
+ * protocol, or the block is damaged. */
+int multiboot_parse(struct boot_info *bi, u32 magic, paddr_t pa,
+		    boot_map_fn *map);
+/* Sorts n entries, resolves overlaps (the more reserved type wins), merges
+ * neighbours. Returns the new number, at most max; e has room for max. */
+unsigned int e820_sanitize(struct e820_entry *e, unsigned int n,
+			   unsigned int max);
 /* Image base: maddr = va - IMAGE_START + image_phys. */
 extern paddr_t image_phys;
 /* Identity address valid only before mm_boot_init() (low 4 GiB). */
