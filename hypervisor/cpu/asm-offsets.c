@@ -6,7 +6,6 @@
 #include <bh/domain.h>
 #include <bh/percpu.h>
 
-#undef current /* the member, not the macro */
 #define DEFINE(sym, val) __asm__ volatile("\n->" #sym " %0" ::"i"(val))
 #define OFFSET(sym, type, field) DEFINE(sym, offsetof(type, field))
 
@@ -15,7 +14,7 @@ void asm_offsets(void)
 {
 	DEFINE(CPU_INFO_SIZE, sizeof(struct cpu_info));
 	OFFSET(CPU_INFO_REGS, struct cpu_info, guest_regs);
-	OFFSET(CPU_INFO_CURRENT, struct cpu_info, current);
+	OFFSET(CPU_INFO_CURRENT, struct cpu_info, cur);
 	OFFSET(CPU_INFO_CPU, struct cpu_info, cpu);
 	OFFSET(CPU_INFO_SCRATCH, struct cpu_info, scratch);
 

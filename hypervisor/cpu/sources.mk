@@ -1,1 +1,2 @@
 srcs-y += cpu/syscall_stubs.S cpu/desc.c
+srcs-y += cpu/identify.c cpu/apic.c cpu/ioapic.c cpu/irq.c cpu/softirq.c cpu/smp.c

@@ -60,7 +60,7 @@ struct cpu {
  * CPU comes from ring 3; offsets are used by assembly (cpu/asm-offsets.c). */
 struct cpu_info {
 	struct cpu_user_regs guest_regs;
-	struct vcpu *current;
+	struct vcpu *cur; /* `current` */
 	struct cpu *cpu;
 	unsigned long scratch[2];
 };
@@ -82,7 +82,7 @@ static inline struct cpu *this_cpu(void)
 	return cpu_info()->cpu;
 }
 #define smp_processor_id() (this_cpu()->id)
-#define current		   (cpu_info()->current)
+#define current		   (cpu_info()->cur)
 #define guest_regs()	   (&cpu_info()->guest_regs)
 
 extern struct cpu *cpus[NR_CPUS]; /* NULL where there is none */
