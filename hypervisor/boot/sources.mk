@@ -1,1 +1,1 @@
-srcs-y += boot/start.S boot/multiboot.c boot/e820.c boot/acpi.c
+srcs-y += boot/start.S boot/main.c boot/multiboot.c boot/e820.c boot/acpi.c boot/acpi_init.c

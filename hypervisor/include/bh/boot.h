@@ -53,6 +53,8 @@ int multiboot_parse(struct boot_info *bi, u32 magic, paddr_t pa,
  * neighbours. Returns the new number, at most max; e has room for max. */
 unsigned int e820_sanitize(struct e820_entry *e, unsigned int n,
 			   unsigned int max);
+/* Readable through the boot page tables; NULL above 4 GiB. */
+boot_map_fn boot_map;
 /* Image base: maddr = va - IMAGE_START + image_phys. */
 extern paddr_t image_phys;
 /* Identity address valid only before mm_boot_init() (low 4 GiB). */

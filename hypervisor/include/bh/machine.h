@@ -85,6 +85,8 @@ void clocks_calibrate(u64 *tsc_hz, u64 *lapic_hz);
 void udelay(unsigned int us); /* by the platform timer */
 void softirq_init(void);
 
+void power_init(void); /* cpu/power.c */
+
 /* ---- cpu/cmos.c --------------------------------------------------------------- */
 u8 cmos_read(u8 index);
 void cmos_write(u8 index, u8 val);
