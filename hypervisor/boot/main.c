@@ -11,6 +11,7 @@
 #include <bh/cpuops.h>
 #include <bh/desc.h>
 #include <bh/domain.h>
+#include <bh/efi.h>
 #include <bh/errno.h>
 #include <bh/machine.h>
 #include <bh/sections.h>
@@ -132,6 +133,7 @@ void __init boot_main(u32 magic, paddr_t info)
 	printk(LVL_INFO "command line: %s\n", bi->cmdline);
 	check_loaded(bi, rc);
 	keep_efi_memmap(bi);
+	efi_init(bi);
 	print_memory(bi);
 
 	cpu_identify();

@@ -17,6 +17,7 @@ extern const char bulkhead_version[];
 int msi_enable(u16 seg, u8 bus, u8 devfn, u32 entry_nr, u64 table_base,
 	       u32 nr_vecs, u32 *irq);
 void msi_disable(u32 irq);
+int msi_restore(u16 seg, u8 bus, u8 devfn); /* after a reset or S3 */
 /* PCI configuration space access (MCFG or ports), any length 1, 2, 4. */
 u32 pci_conf_read(u16 seg, u8 bus, u8 devfn, u16 reg, unsigned int len);
 void pci_conf_write(u16 seg, u8 bus, u8 devfn, u16 reg, unsigned int len,
