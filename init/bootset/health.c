@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Is this host well? Network as before, the store answering, every guest that
+ * should have started running, and whatever the administrator put into
+ * /etc/bulkhead/health.d. Checks are repeated until they all pass or the time
+ * is over: services may still be starting.
+ */
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <bulkhead/util.h>
+
+#include "bootset.h"
+
+/* A default route, IPv4 or IPv6, that is not a blackhole of lo. */
+static bool network_up(void)
+{
+	_cleanup_free_ char *v4 = NULL, *v6 = NULL;
+	char *save = NULL;
+	size_t len;
+
+	if (!bh_read_file("/proc/net/route", 1 << 20, &v4, &len))
+		for (char *l = strtok_r(v4, "\n", &save); l;
+		     l = strtok_r(NULL, "\n", &save)) {
+			char dev[64];
+			unsigned int dst, gw, flags;
+
+			if (sscanf(l, "%63s %x %x %x", dev, &dst, &gw,
+				   &flags) == 4 &&
+			    !dst && (flags & 1))
+				return true;
+		}
+	save = NULL;
+	if (!bh_read_file("/proc/net/ipv6_route", 1 << 20, &v6, &len))
+		for (char *l = strtok_r(v6, "\n", &save); l;
+		     l = strtok_r(NULL, "\n", &save))
+			if (bh_startswith(l, "00000000000000000000000000000000 "
+					     "00 ") &&
+			    !bh_endswith(l, " lo"))
+				return true;
+	return false;
+}
+
+static bool store_up(void)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un sa = { .sun_family = AF_UNIX,
+				  .sun_path = "/run/xenstored/socket" };
+
+	return fd >= 0 && !connect(fd, (struct sockaddr *)&sa, sizeof(sa));
+}
+
+/* Runs a shell-free command; true when it exits with 0. */
+static bool command_ok(const char *const argv[])
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return false;
+	if (!pid) {
+		freopen("/dev/null", "w", stdout);
+		execvp(argv[0], (char *const *)argv);
+		_exit(127);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	       !WEXITSTATUS(status);
+}
+
+/* Enabled guests are the links systemctl enable made. */
+static bool guests_up(char *why, size_t size)
+{
+	DIR *d = opendir("/etc/systemd/system/bulkhead-guests.target.wants");
+	struct dirent *e;
+	bool ok = true;
+
+	while (d && ok && (e = readdir(d))) {
+		const char *const argv[] = { "systemctl", "is-active", "-q",
+					     e->d_name, NULL };
+
+		if (!bh_startswith(e->d_name, "bulkhead-guest@"))
+			continue;
+		ok = command_ok(argv);
+		if (!ok)
+			snprintf(why, size, "%s is not running", e->d_name);
+	}
+	if (d)
+		closedir(d);
+	return ok;
+}
+
+static bool extra_checks(char *why, size_t size)
+{
+	const char *dir = "/etc/bulkhead/health.d";
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	bool ok = true;
+
+	while (d && ok && (e = readdir(d))) {
+		char path[PATH_MAX];
+		const char *const argv[] = { path, NULL };
+
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (e->d_name[0] == '.' || access(path, X_OK))
+			continue;
+		ok = command_ok(argv);
+		if (!ok)
+			snprintf(why, size, "check %s failed", path);
+	}
+	if (d)
+		closedir(d);
+	return ok;
+}
+
+static bool once(const struct settings *s, char *why, size_t size)
+{
+	if (access("/proc/xen/capabilities", F_OK) &&
+	    access("/sys/hypervisor/type", F_OK)) {
+		snprintf(why, size, "not running on a hypervisor");
+		return false;
+	}
+	if (s->network && !network_up()) {
+		snprintf(why, size, "no default route: the network is down");
+		return false;
+	}
+	if (!store_up()) {
+		snprintf(why, size,
+			 "the store does not answer on "
+			 "/run/xenstored/socket");
+		return false;
+	}
+	return guests_up(why, size) && extra_checks(why, size);
+}
+
+int health_check(const struct settings *s, char *why, size_t size)
+{
+	uint64_t end = bh_now_us() + s->timeout * 1000000ULL;
+
+	while (!once(s, why, size)) {
+		if (bh_now_us() >= end)
+			return -ETIMEDOUT;
+		sleep(2);
+	}
+	return 0;
+}
+
+void notify_admin(const char *text)
+{
+	_cleanup_free_ char *motd =
+		bh_asprintf("\n*** Bulkhead: %s\n"
+			    "*** See: bhctl boot status\n\n",
+			    text);
+	char path[PATH_MAX];
+
+	bh_log(BH_ERR, "%s", text);
+	if (motd &&
+	    !bh_mkdir_p(root_path(path, sizeof(path), "/run/motd.d"), 0755) &&
+	    bh_write_file(
+		    root_path(path, sizeof(path), "/run/motd.d/50-bulkhead"),
+		    motd, strlen(motd), 0644))
+		bh_log(BH_WARNING, "cannot write %s", path);
+}
