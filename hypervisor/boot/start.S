@@ -308,7 +308,7 @@ boot_l2_id:  .skip 4 * 4096
 boot_l2_img: .skip 4096
 
 	.section .bss.stack, "aw", @nobits
-	.balign STACK_SIZE
+	.balign 4096 /* link.lds aligns it to STACK_SIZE */
 	.globl boot_stack
 boot_stack:
 	.skip STACK_SIZE - CPU_INFO_SIZE
