@@ -1,1 +1,2 @@
-srcs-y +=
+srcs-y += sched/softirq.c sched/timer_heap.c sched/timer.c sched/time.c
+srcs-y += sched/runqueue.c sched/sched.c sched/runstate.c

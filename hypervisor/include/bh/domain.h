@@ -31,6 +31,18 @@ struct pirq_table;
 struct cpu_policy;
 struct rangeset;
 
+struct evtchn_fifo_vcpu;
+
+/*
+ * A record in guest memory that the hypervisor keeps up to date. The frames
+ * under the address are looked up and referenced when it is registered, so
+ * writing needs no page tables and cannot fault. It may straddle two frames.
+ */
+struct guest_area {
+	void *va[2]; /* NULL: none */
+	u16 len[2];
+};
+
 struct vcpu {
 	u32 id;
 	struct domain *domain;
@@ -54,13 +66,13 @@ struct vcpu {
 	struct timer singleshot_timer, periodic_timer, poll_timer;
 	s_time_t periodic_period, periodic_last;
 	struct vcpu_runstate_info runstate;
-	gptr_t runstate_guest;	/* registered area, 0 none */
-	gptr_t time_info_guest; /* VCPUOP_register_vcpu_time_memory_area */
+	struct guest_area runstate_area; /* VCPUOP_register_runstate_... */
+	struct guest_area time_area; /* VCPUOP_register_vcpu_time_... */
+	u32 time_gen;		  /* scale its time records were made from */
 
 	u32 virq_port[24]; /* event port by VIRQ; 0 unbound */
-	struct spinlock virq_lock;
-	void *evtchn_fifo; /* per-vCPU FIFO state */
-	struct list pirq_list;
+	struct evtchn_fifo_vcpu *evtchn_fifo; /* per-vCPU FIFO state */
+	u32 pirq_head; /* bound PIRQ ports, linked through evtchn.pirq_next */
 
 	struct pv_vcpu pv;
 	u64 stats_hypercalls[64]; /* by hypercall number */
@@ -143,6 +155,9 @@ struct vcpu *idle_vcpu_create(unsigned int cpu);
 /* Tears down; 0 when all is given back, else -ERESTART. DOMCTL lock held. */
 int domain_kill(struct domain *d);
 struct domain *domain_by_id(domid_t id); /* takes a reference; NULL */
+/* Without a reference, for code that runs with interrupts off until it is done
+ * with the domain (see smp_quiesce()). NULL. */
+struct domain *domain_find(domid_t id);
 /* DOMID_SELF and plain ids; takes a reference. No privilege check. */
 struct domain *domain_by_any_id(domid_t id);
 bool domain_get(struct domain *d); /* false when already at 0 */
@@ -177,4 +192,10 @@ static inline bool is_control_domain(const struct domain *d)
 {
 	return d->is_privileged;
 }
+/* control/area.c: registers len bytes at guest address p of current's domain
+ * (0: only drops the old one). 0, -EFAULT, -EINVAL. */
+int guest_area_set(struct guest_area *ga, gptr_t p, unsigned int len);
+void guest_area_drop(struct guest_area *ga);
+void guest_area_write(const struct guest_area *ga, const void *src,
+		      unsigned int off, unsigned int len);
 #define VM_ASSIST(d, bit) ((d)->vm_assist & (1UL << (bit)))

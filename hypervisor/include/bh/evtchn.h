@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <bh/config.h>
 #include <bh/list.h>
 #include <bh/spinlock.h>
 #include <public/event_channel.h>
@@ -12,15 +13,20 @@
 struct domain;
 struct vcpu;
 struct evtchn; /* comm/evtchn_private.h */
-struct evtchn_ops;
+struct evtchn_fifo_domain;
 
 struct evtchn_domain {
 	struct spinlock lock;	/* binding and closing */
 	struct evtchn **bucket; /* ports in groups, grown on demand */
 	u32 nr_valid;		/* ports allocated so far */
 	u32 max_port;		/* limit from createdomain, inclusive */
-	const struct evtchn_ops *ops;
-	void *fifo;
+	struct evtchn_fifo_domain *fifo; /* NULL: 2-level */
+	u32 *pirq_port;		/* port by pirq; NULL until one is bound */
+	u32 lowest_free;	/* no free port below it */
+	u32 nr_open;		/* ports not free, for debugging keys */
+	u32 next_close;		/* progress of evtchn_destroy() */
+	u32 nr_polling;		/* vCPUs in SCHEDOP_poll; atomic */
+	DECLARE_BITMAP(poll_mask, MAX_VCPUS);
 };
 int evtchn_init(struct domain *d, u32 max_port);
 int evtchn_vcpu_init(struct vcpu *v);

@@ -11,6 +11,12 @@ void smp_send_ipi_mask(const cpumask_t *mask, u8 vector);
 /* Runs fn(arg) on every CPU of mask but not this one, with interrupts off
  * there; waits for completion. Caller has interrupts on. */
 void smp_call(const cpumask_t *mask, void (*fn)(void *), void *arg);
+/*
+ * Returns when every stretch of code that ran with interrupts off on any CPU
+ * when this was called has ended. What such code may find by itself, without a
+ * lock, is unpublished first and freed after this. Interrupts on, no lock.
+ */
+void smp_quiesce(void);
 /* Programs this CPU's one-shot timer interrupt for system time t (<= NOW:
  * as soon as possible; STIME_MAX: off). */
 void lapic_timer_set(s_time_t t);

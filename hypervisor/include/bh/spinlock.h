@@ -25,7 +25,9 @@ enum lock_rank {
 	LOCK_PAGE_ALLOC, /* domain.page_lock: page lists, tot_pages */
 	LOCK_HEAP,	 /* buddy allocator */
 	LOCK_IRQ,	 /* irq descriptors, I/O APIC (irqsave) */
+	LOCK_EVTQ,	 /* one FIFO event queue (irqsave) */
 	LOCK_SCHED,	 /* per-CPU run queue (irqsave) */
+	LOCK_SCHED_CAP,	 /* a domain's cap budget (irqsave) */
 	LOCK_TIMER,	 /* per-CPU timer heap (irqsave) */
 	LOCK_SHOOTDOWN,	 /* TLB shootdown request */
 	LOCK_CONSOLE,	 /* console (irqsave) */

@@ -16,10 +16,15 @@ struct timer {
 	s_time_t expires;
 	void (*fn)(void *); /* softirq context, interrupts on */
 	void *arg;
-	u32 heap_idx; /* position in its CPU's heap; 0 inactive */
+	/* Pairing heap of its CPU: no allocation, O(1) insertion. */
+	struct timer *child, *next, *prev;
 	u16 cpu;
-	bool dead;
+	bool active, dead;
 };
+static inline bool timer_active(const struct timer *t)
+{
+	return t->active;
+}
 void timer_subsys_init_cpu(unsigned int cpu);
 void timer_init(struct timer *t, void (*fn)(void *), void *arg,
 		unsigned int cpu);
@@ -35,6 +40,8 @@ s_time_t NOW(void);
 void time_init(u64 tsc_hz, bool tsc_reliable);
 void time_init_cpu(void);
 extern u64 cpu_khz;
+void time_start_checks(void); /* sched_init() */
+bool time_is_stable(void); /* one TSC scale for all CPUs: TSC_STABLE */
 s_time_t tsc_to_stime(u64 tsc);
 u64 stime_to_tsc(s_time_t t);
 /* Writes v's pvclock record(s) if the CPU's scale changed or v moved. */
