@@ -82,6 +82,8 @@ static void add_mem(struct boot_info *bi, u64 addr, u64 len, u32 type)
 		return;
 	if (addr + len < addr)
 		len = -addr;
+	if (type < E820_RAM || type > E820_UNUSABLE)
+		type = E820_RESERVED; /* types newer than we are */
 	bi->e820[bi->nr_e820++] = (struct e820_entry){ addr, len, type };
 }
 
