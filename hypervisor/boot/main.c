@@ -24,8 +24,6 @@ static char efi_memmap_copy[48 << 10] __aligned(16);
 
 static u32 opt_maxcpus = NR_CPUS;
 PARAM_UINT("maxcpus", opt_maxcpus);
-static char opt_tsc[16];
-PARAM_STR("tsc", opt_tsc);
 
 void boot_main(u32 magic, paddr_t info);
 
@@ -89,22 +87,15 @@ static void __init check_loaded(const struct boot_info *bi, int rc)
 
 static void __init clocks_init(void)
 {
-	bool reliable = cpu_has.tsc_invariant || acpi.nr_cpus == 1 ||
-			opt_maxcpus == 1 || !strcmp(opt_tsc, "stable");
 	u64 tsc_hz;
 
-	if (!strcmp(opt_tsc, "unstable"))
-		reliable = false;
 	platform_timer_init();
 	clocks_calibrate(&tsc_hz, &lapic_timer_hz);
 	lapic_timer_init();
-	printk(LVL_INFO "TSC %lu.%03lu MHz%s, APIC timer %lu.%03lu MHz%s\n",
-	       tsc_hz / 1000000, tsc_hz / 1000 % 1000,
-	       reliable ? "" : " (not invariant)", lapic_timer_hz / 1000000,
-	       lapic_timer_hz / 1000 % 1000, lapic_x2apic ? ", x2APIC" : "");
-	time_init(tsc_hz, reliable);
-	time_init_cpu();
-	time_set_wallclock(cmos_read_time(), 0, NOW());
+	printk(LVL_INFO "APIC timer %lu.%03lu MHz%s\n",
+	       lapic_timer_hz / 1000000, lapic_timer_hz / 1000 % 1000,
+	       lapic_x2apic ? ", x2APIC" : "");
+	time_init(tsc_hz, cpu_has.tsc_invariant);
 }
 
 /* Outlives the init sections. */
@@ -148,7 +139,6 @@ void __init boot_main(u32 magic, paddr_t info)
 	power_init();
 	irq_init();
 	lapic_init_cpu();
-	softirq_init();
 	clocks_init();
 	timer_subsys_init_cpu(0);
 	fpu_init_cpu();

@@ -77,13 +77,12 @@ void irq_set_cpu(unsigned int irq, unsigned int cpu);
 void msi_mask(struct msi_desc *m, bool masked);	       /* irq_lock held */
 void msi_set_dest(struct msi_desc *m, u32 apic_id); /* irq_lock held */
 
-/* ---- cpu/smp.c, cpu/platform_timer.c, cpu/softirq.c ------------------------ */
+/* ---- cpu/smp.c, cpu/platform_timer.c ---------------  */
 void smp_call_ipi(void);
 void platform_timer_init(void);
 /* TSC and LAPIC timer rates measured against the platform timer. */
 void clocks_calibrate(u64 *tsc_hz, u64 *lapic_hz);
 void udelay(unsigned int us); /* by the platform timer */
-void softirq_init(void);
 
 void power_init(void); /* cpu/power.c */
 
