@@ -134,7 +134,7 @@ int efi_firmware_info(struct xenpf_firmware_info *fi)
 	}
 }
 
-int efi_runtime_call(struct xenpf_efi_runtime_call *op)
+u64 efi_runtime_services(void)
 {
-	return efi.present ? -EOPNOTSUPP : -ENOSYS;
+	return efi.present ? efi.runtime : 0;
 }
