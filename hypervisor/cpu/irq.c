@@ -351,13 +351,7 @@ void irq_dump(void)
 	}
 }
 
-static void irq_key(void)
-{
-	irq_dump();
-}
-
 void irq_init(void)
 {
 	ioapic_init();
-	keyhandler_register('i', irq_key, "interrupts and who has them");
 }
