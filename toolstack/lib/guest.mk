@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Guests: configuration, hypercalls, kernel images, building, devices, saving.
+lib-srcs += lib/err.c lib/cfg_syntax.c lib/cfg_device.c lib/cfg_types.c lib/cfg.c
+lib-srcs += lib/privcmd.c lib/memory.c lib/domctl.c lib/sysctl.c
+lib-srcs += lib/decompress.c lib/image.c
