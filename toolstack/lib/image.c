@@ -401,7 +401,7 @@ int bh_kernel_load(const char *path, const char *cache_dir,
 		return bh_fail(e, r, "kernel %s: %s", path,
 			       bh_err_text(&sub, r));
 	if (k->owned && name && bh_mkdir_p(cache_dir, 0700) == 0)
-		(void)bh_write_file(name, k->elf, k->elf_len, 0400);
+		r = bh_write_file(name, k->elf, k->elf_len, 0400); /* or next time */
 	*ret = TAKE_PTR(k);
 	return 0;
 }
