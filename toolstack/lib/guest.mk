@@ -4,3 +4,4 @@ lib-srcs += lib/err.c lib/cfg_syntax.c lib/cfg_device.c lib/cfg_types.c lib/cfg.
 lib-srcs += lib/privcmd.c lib/memory.c lib/domctl.c lib/sysctl.c
 lib-srcs += lib/decompress.c lib/image.c
 lib-srcs += lib/layout.c lib/builder.c
+lib-srcs += lib/domstore.c lib/device.c lib/vbd.c lib/vif.c lib/netlink.c

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Disks for the kernel's blkback.
+ *
+ * blkback opens a device by number, so a volume is looked at with stat(2) and
+ * a file gets a loop device first. The loop device clears itself when its last
+ * user closes it: ours is the first, blkback's the last, and nothing has to be
+ * remembered or cleaned up.
+ */
+#include "bulkhead/domstore.h"
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define WAIT_SECONDS 20
+
+struct add {
+	uint32_t domid;
+	const struct bh_disk *disk;
+	dev_t dev;
+};
+
+static int make_loop(const struct bh_disk *d, int file, int *ret_fd,
+		     dev_t *ret_dev, struct bh_err *e)
+{
+	_cleanup_close_ int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	struct loop_config cfg = { .fd = (uint32_t)file };
+
+	if (ctl < 0)
+		return bh_fail(e, -errno,
+			       "disk %s: /dev/loop-control: %s (is the loop "
+			       "module loaded?)",
+			       d->target, strerror(errno));
+	cfg.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO |
+			    (d->readonly ? LO_FLAGS_READ_ONLY : 0);
+	(void)snprintf((char *)cfg.info.lo_file_name, LO_NAME_SIZE, "%s",
+		       d->target);
+	for (unsigned int tries = 0; tries < 64; tries++) {
+		_cleanup_close_ int fd = -1;
+		struct stat st;
+		char path[32];
+		int n = ioctl(ctl, LOOP_CTL_GET_FREE);
+
+		if (n < 0 || bh_snprintf(path, sizeof(path), "/dev/loop%d", n) < 0)
+			break;
+		fd = open(path, (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		if (fd < 0) {
+			usleep(2000); /* udev has yet to make the node */
+			continue;
+		}
+		if (ioctl(fd, LOOP_CONFIGURE, &cfg) < 0) {
+			if (errno == EBUSY)
+				continue; /* somebody was faster */
+			if (cfg.info.lo_flags & LO_FLAGS_DIRECT_IO) {
+				cfg.info.lo_flags &= ~LO_FLAGS_DIRECT_IO;
+				continue;
+			}
+			break;
+		}
+		if (fstat(fd, &st) < 0)
+			break;
+		*ret_dev = st.st_rdev;
+		*ret_fd = TAKE_FD(fd);
+		return 0;
+	}
+	return bh_fail(e, -errno, "disk %s: no loop device: %s", d->target,
+		       strerror(errno));
+}
+
+/* Two guests writing one volume destroy it, so a second writer is refused. */
+static int check_shared(struct bh_xs *xs, uint32_t domid,
+			const struct bh_disk *d, dev_t dev, struct bh_err *e)
+{
+	_cleanup_free_ char **doms = NULL;
+	char want[32];
+	size_t n;
+	int r;
+
+	if (d->force_share)
+		return 0;
+	r = bh_snprintf(want, sizeof(want), "%x:%x", major(dev), minor(dev));
+	if (r < 0 ||
+	    bh_xs_directory(xs, BH_XS_NONE, "/local/domain/0/backend/vbd",
+			    &doms, &n) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ uint32_t *ids = NULL;
+		uint32_t other;
+		size_t m = 0;
+
+		if (bh_parse_u32(doms[i], &other) < 0 ||
+		    bh_dev_list(xs, BH_DEV_VBD, other, &ids, &m) < 0)
+			continue;
+		for (size_t j = 0; j < m; j++) {
+			_cleanup_free_ char *pd = NULL, *mode = NULL;
+			_cleanup_free_ char *name = NULL;
+			char be[96];
+
+			if (bh_dev_backend(BH_DEV_VBD, other, ids[j], be) < 0 ||
+			    bh_xs_readf(xs, BH_XS_NONE, &pd,
+					"%s/physical-device", be) < 0 ||
+			    !streq(pd, want))
+				continue;
+			if (bh_xs_readf(xs, BH_XS_NONE, &mode, "%s/mode", be) < 0)
+				continue;
+			if (d->readonly && streq(mode, "r"))
+				continue;
+			name = bh_store_domain_name(xs, other);
+			return bh_fail(e, -EBUSY,
+				       "disk %s is already a disk of guest %s%s",
+				       d->target, name ? name : doms[i],
+				       other == domid ? " itself" :
+							"; shut that one down "
+							"or share it with w!");
+		}
+	}
+	return 0;
+}
+
+static int open_target(const struct bh_disk *d, int *ret_fd, dev_t *ret_dev,
+		       struct bh_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	fd = open(d->target,
+		  (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return bh_fail(e, -errno, "disk %s: %s", d->target,
+			       strerror(errno));
+	if (fstat(fd, &st) < 0)
+		return bh_fail(e, -errno, "disk %s: %s", d->target,
+			       strerror(errno));
+	if (S_ISBLK(st.st_mode)) {
+		_cleanup_close_ int excl = -1;
+
+		if (!d->readonly && !d->force_share) {
+			excl = open(d->target, O_RDWR | O_EXCL | O_CLOEXEC);
+			if (excl < 0 && errno == EBUSY)
+				return bh_fail(e, -EBUSY,
+					       "disk %s is in use here (mounted, "
+					       "or part of a volume group); "
+					       "unmount it first",
+					       d->target);
+		}
+		*ret_dev = st.st_rdev;
+		*ret_fd = TAKE_FD(fd);
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode))
+		return bh_fail(e, -EINVAL,
+			       "disk %s is neither a block device nor a file",
+			       d->target);
+	return make_loop(d, fd, ret_fd, ret_dev, e);
+}
+
+static int put(struct bh_xs *xs, bh_xs_tx tx, const char *dir, const char *node,
+	       const char *value)
+{
+	char path[128];
+	int r = bh_snprintf(path, sizeof(path), "%s/%s", dir, node);
+
+	return r < 0 ? r : bh_xs_write(xs, tx, path, value);
+}
+
+static int add_nodes(struct bh_xs *xs, bh_xs_tx tx, void *arg)
+{
+	const struct add *a = arg;
+	const struct bh_disk *d = a->disk;
+	const struct bh_xs_perm fp[] = { { a->domid, BH_XS_PERM_NONE },
+					 { 0, BH_XS_PERM_READ } };
+	const struct bh_xs_perm bp[] = { { 0, BH_XS_PERM_NONE },
+					 { a->domid, BH_XS_PERM_READ } };
+	char be[96], fe[96], dom[16], id[16], dev[32];
+	int r;
+
+	r = bh_dev_backend(BH_DEV_VBD, a->domid, d->devid, be);
+	if (r >= 0)
+		r = bh_dev_frontend(BH_DEV_VBD, a->domid, d->devid, fe);
+	if (r >= 0)
+		r = bh_snprintf(dom, sizeof(dom), "%u", a->domid);
+	if (r >= 0)
+		r = bh_snprintf(id, sizeof(id), "%u", d->devid);
+	if (r >= 0)
+		r = bh_snprintf(dev, sizeof(dev), "%x:%x", major(a->dev),
+				minor(a->dev));
+	if (r < 0)
+		return r;
+	r = bh_xs_mkdir(xs, tx, fe);
+	if (r == 0)
+		r = bh_xs_set_perms(xs, tx, fe, fp, 2);
+	if (r == 0)
+		r = bh_xs_mkdir(xs, tx, be);
+	if (r == 0)
+		r = bh_xs_set_perms(xs, tx, be, bp, 2);
+	const struct {
+		const char *dir, *node, *value;
+	} nodes[] = {
+		{ fe, "backend", be },
+		{ fe, "backend-id", "0" },
+		{ fe, "state", "1" },
+		{ fe, "virtual-device", id },
+		{ fe, "device-type", "disk" },
+		{ be, "frontend", fe },
+		{ be, "frontend-id", dom },
+		{ be, "online", "1" },
+		{ be, "removable", "0" },
+		{ be, "bootable", "1" },
+		{ be, "state", "1" },
+		{ be, "dev", d->vdev },
+		{ be, "type", "phy" },
+		{ be, "mode", d->readonly ? "r" : "w" },
+		{ be, "device-type", "disk" },
+		{ be, "discard-enable", d->discard ? "1" : "0" },
+		{ be, "params", d->target },
+		{ be, "physical-device-path", d->target },
+		{ be, "physical-device", dev },
+		{ be, "hotplug-status", "connected" },
+	};
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(nodes); i++)
+		r = put(xs, tx, nodes[i].dir, nodes[i].node, nodes[i].value);
+	return r;
+}
+
+int bh_vbd_add(struct bh_xs *xs, uint32_t domid, const struct bh_disk *disk,
+	       int *ret_keep_fd, struct bh_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct add a = { .domid = domid, .disk = disk };
+	int r;
+
+	r = open_target(disk, &fd, &a.dev, e);
+	if (r < 0)
+		return r;
+	r = check_shared(xs, domid, disk, a.dev, e);
+	if (r < 0)
+		return r;
+	r = bh_xs_transaction(xs, add_nodes, &a);
+	if (r < 0)
+		return bh_fail(e, r, "disk %s: cannot write to the store: %s",
+			       disk->target, strerror(-r));
+	*ret_keep_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int bh_vbd_wait(struct bh_xs *xs, uint32_t domid, const struct bh_disk *disk,
+		struct bh_err *e)
+{
+	_cleanup_free_ char *why = NULL;
+	unsigned int state = 0;
+	char be[96], path[112];
+	int r;
+
+	r = bh_dev_backend(BH_DEV_VBD, domid, disk->devid, be);
+	if (r >= 0)
+		r = bh_snprintf(path, sizeof(path), "%s/state", be);
+	if (r >= 0)
+		r = bh_store_wait_state(xs, path,
+					1u << 2 | 1u << 4 | 1u << 5 | 1u << 6,
+					WAIT_SECONDS, &state);
+	if (r == 0 && (state == 2 || state == 4))
+		return 0;
+	if (bh_xs_readf(xs, BH_XS_NONE, &why,
+			"/local/domain/0/error/backend/vbd/%u/%u/error", domid,
+			disk->devid) < 0)
+		why = NULL;
+	return bh_fail(e, r < 0 ? r : -EIO,
+		       "disk %s: the block backend %s%s (is the module "
+		       "xen-blkback loaded?)",
+		       disk->target,
+		       r < 0 ? "does not answer" : "refuses it: ",
+		       r < 0 ? "" : why ? why : "no reason given");
+}
