@@ -13,11 +13,11 @@
 #include <inttypes.h>
 #include <sys/mman.h>
 
-#define PTE_P	 0x1ull
-#define PTE_RW	 0x2ull
+#define PTE_P    0x1ull
+#define PTE_RW   0x2ull
 #define PTE_USER 0x4ull
-#define PTE_A	 0x20ull
-#define PTE_D	 0x40ull
+#define PTE_A    0x20ull
+#define PTE_D    0x40ull
 
 #define PTE_TABLE (PTE_P | PTE_RW | PTE_USER | PTE_A | PTE_D)
 
@@ -85,11 +85,10 @@ static int set_scheduling(struct bh_hv *h, const struct bh_guest_cfg *c,
 			r = bh_hv_vcpu_set_affinity(h, domid, v, true,
 						    &c->pin_soft);
 		if (r < 0)
-			return bh_fail(e, r,
-				       "cpus: cannot pin vCPU %u: %s", v,
-				       r == -EINVAL ?
-					       "no such processor is online" :
-					       strerror(-r));
+			return bh_fail(e, r, "cpus: cannot pin vCPU %u: %s", v,
+				       r == -EINVAL
+					       ? "no such processor is online"
+					       : strerror(-r));
 	}
 	if (c->weight || c->cap) {
 		r = bh_hv_sched_set(h, domid, c->weight, c->cap);
@@ -109,10 +108,10 @@ int bh_domain_new(struct bh_hv *h, const struct bh_guest_cfg *c,
 	r = bh_hv_domain_create(h, c, &d.domid);
 	if (r < 0)
 		return bh_fail(e, r, "cannot create a domain: %s",
-			       r == -EACCES ?
-				       "the running hypervisor has another "
-				       "interface version than these tools" :
-				       strerror(-r));
+			       r == -EACCES
+				       ? "the running hypervisor has another "
+					 "interface version than these tools"
+				       : strerror(-r));
 	r = bh_hv_domain_set_max_vcpus(h, d.domid, c->maxvcpus);
 	if (r < 0) {
 		r = bh_fail(e, r, "cannot have %u vCPUs: %s", c->maxvcpus,
@@ -132,8 +131,7 @@ int bh_domain_new(struct bh_hv *h, const struct bh_guest_cfg *c,
 	if (r == 0)
 		r = bh_hv_evtchn_alloc_unbound(h, d.domid, 0, &d.console_port);
 	if (r < 0) {
-		r = bh_fail(e, r, "cannot set up the domain: %s",
-			    strerror(-r));
+		r = bh_fail(e, r, "cannot set up the domain: %s", strerror(-r));
 		goto err_domain;
 	}
 	*ret = d;
@@ -292,10 +290,10 @@ static void map_range(struct tables *t, uint64_t va, uint64_t pfn, uint64_t n)
 	uint64_t *tab = NULL;
 
 	for (uint64_t i = 0; i < n; i++, pfn++, va += BH_PAGE_SIZE) {
-		bool is_table = (pfn >= l->pt_pfn &&
-				 pfn < l->pt_pfn + l->nr_pt) ||
-				(pfn >= l->p2m_pt_pfn &&
-				 pfn < l->p2m_pt_pfn + l->nr_p2m_pt);
+		bool is_table =
+			(pfn >= l->pt_pfn && pfn < l->pt_pfn + l->nr_pt) ||
+			(pfn >= l->p2m_pt_pfn &&
+			 pfn < l->p2m_pt_pfn + l->nr_p2m_pt);
 
 		if (!tab || !((va >> 12) & 511)) {
 			l3 = table_below(t, l4, (va >> 39) & 511, &l3);
@@ -402,12 +400,12 @@ int bh_domain_seed_grants(struct bh_hv *h, const struct bh_domain *d)
 	if (r < 0)
 		return r;
 	t = p;
-	t[GNTTAB_RESERVED_CONSOLE] = (grant_entry_v1_t){
-		.flags = GTF_permit_access, .frame = (uint32_t)d->console_mfn
-	};
-	t[GNTTAB_RESERVED_XENSTORE] = (grant_entry_v1_t){
-		.flags = GTF_permit_access, .frame = (uint32_t)d->store_mfn
-	};
+	t[GNTTAB_RESERVED_CONSOLE] =
+		(grant_entry_v1_t){ .flags = GTF_permit_access,
+				    .frame = (uint32_t)d->console_mfn };
+	t[GNTTAB_RESERVED_XENSTORE] =
+		(grant_entry_v1_t){ .flags = GTF_permit_access,
+				    .frame = (uint32_t)d->store_mfn };
 	bh_hv_unmap(p, 1);
 	return 0;
 }
@@ -422,8 +420,9 @@ static int start_vcpu(struct build *b)
 	pin.arg1.mfn = l4;
 	r = bh_hv_mmuext(b->h, b->domid, &pin, 1, NULL);
 	if (r < 0)
-		return bh_fail(b->e, r, "the hypervisor refuses the first page "
-					"tables: %s",
+		return bh_fail(b->e, r,
+			       "the hypervisor refuses the first page "
+			       "tables: %s",
 			       strerror(-r));
 	c.flags = VGCF_in_kernel | VGCF_online;
 	c.user_regs.rip = b->k->virt_entry;

@@ -66,8 +66,8 @@ static int get_num(struct ctx *x, const char *key, struct bh_cfg_value *v,
 		errno = 0;
 		n = strtoll(v->str, &end, 0);
 		if (errno || end == v->str || *end)
-			return ERR(x, v, -EINVAL,
-				   "%s: '%s' is not a number", key, v->str);
+			return ERR(x, v, -EINVAL, "%s: '%s' is not a number",
+				   key, v->str);
 	} else if (v->type != BH_CFG_NUMBER) {
 		return ERR(x, v, -EINVAL, "%s: expected a number", key);
 	}
@@ -227,9 +227,9 @@ static int set_action(struct ctx *x, const char *key, struct bh_cfg_value *v)
 		return ERR(x, v, -EINVAL,
 			   "%s '%s': expected destroy, restart, preserve%s",
 			   key, s,
-			   to == &c->on_crash ?
-				   ", coredump-destroy or coredump-restart" :
-				   "");
+			   to == &c->on_crash
+				   ? ", coredump-destroy or coredump-restart"
+				   : "");
 	return 0;
 }
 
@@ -263,8 +263,7 @@ static int set_disk(struct ctx *x, const char *key, struct bh_cfg_value *v)
 					   s, c->disks[k].vdev,
 					   c->disks[k].target);
 			}
-		r = bh_grow(&c->disks, &c->a_disks, c->n_disks + 1,
-			    sizeof(d));
+		r = bh_grow(&c->disks, &c->a_disks, c->n_disks + 1, sizeof(d));
 		if (r < 0) {
 			bh_disk_done(&d);
 			return nomem(x);
@@ -591,10 +590,9 @@ static int make_cmdline(struct ctx *x)
 			if (!root)
 				return nomem(x);
 		}
-		x->c->cmdline = bh_asprintf("%s%s%s%s", root ? "root=" : "",
-					    root ? root : "",
-					    root && x->extra ? " " : "",
-					    x->extra ? x->extra : "");
+		x->c->cmdline = bh_asprintf(
+			"%s%s%s%s", root ? "root=" : "", root ? root : "",
+			root && x->extra ? " " : "", x->extra ? x->extra : "");
 	}
 	if (!x->c->cmdline)
 		return nomem(x);
@@ -751,8 +749,8 @@ int bh_guest_cfg_load(const char *path, const char *default_name,
 	r = bh_read_file(path, BH_CFG_MAX_BYTES, &text, &len);
 	if (r < 0)
 		return bh_fail(e, r, "%s: %s", path, strerror(-r));
-	return bh_guest_cfg_parse(path, text, len, default_name, warn, arg,
-				  ret, e);
+	return bh_guest_cfg_parse(path, text, len, default_name, warn, arg, ret,
+				  e);
 }
 
 void bh_guest_cfg_free(struct bh_guest_cfg *c)

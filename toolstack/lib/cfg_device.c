@@ -153,8 +153,8 @@ static int set_access(struct bh_disk *d, const char *s, struct bh_err *e)
 	else if (streq(s, "w!") || streq(s, "rw!"))
 		d->force_share = true;
 	else
-		return bh_fail(e, -EINVAL,
-			       "disk access '%s': expected r or w", s);
+		return bh_fail(e, -EINVAL, "disk access '%s': expected r or w",
+			       s);
 	return 0;
 }
 
@@ -183,9 +183,9 @@ static int set_target(struct bh_disk *d, const char *s, struct bh_err *e)
 			       "disk without a target: expected a device or "
 			       "a file");
 	free(d->target);
-	d->target = *s == '/' ? strdup(s) :
-				bh_asprintf("%s%s",
-					    d->is_file ? "/" : "/dev/", s);
+	d->target =
+		*s == '/' ? strdup(s)
+			  : bh_asprintf("%s%s", d->is_file ? "/" : "/dev/", s);
 	return d->target ? 0 : bh_fail(e, -ENOMEM, "out of memory");
 }
 
@@ -220,10 +220,10 @@ static int disk_keyword(struct bh_disk *d, const char *key, const char *val,
 static int strip_prefix(struct bh_disk *d, const char **s, bool *had,
 			struct bh_err *e)
 {
-	static const char *const refused[] = { "tap:",	"tap2:",    "aio:",
-					       "vhd:",	"qcow:",    "qcow2:",
-					       "script:", "iscsi:", "nbd:",
-					       "drbd:" };
+	static const char *const refused[] = {
+		"tap:",   "tap2:",   "aio:",   "vhd:", "qcow:",
+		"qcow2:", "script:", "iscsi:", "nbd:", "drbd:"
+	};
 	const char *p;
 
 	*had = true;

@@ -153,7 +153,8 @@ static int parse_escape(struct lex *l, char *ret)
 	else if (strchr("\\'\"?", *l->p) && *l->p)
 		*ret = *l->p;
 	else
-		return fail(l, "one of \\\\ \\' \\\" \\n \\t \\xNN in a string");
+		return fail(l,
+			    "one of \\\\ \\' \\\" \\n \\t \\xNN in a string");
 	l->p++;
 	return 0;
 }
@@ -168,9 +169,9 @@ static int parse_string(struct lex *l, char **ret)
 		return bh_fail(l->e, -ENOMEM, "%s: out of memory", l->path);
 	for (;;) {
 		if (l->p >= l->end || *l->p == '\n')
-			return fail(l, quote == '"' ?
-					       "the closing \" of the string" :
-					       "the closing ' of the string");
+			return fail(l, quote == '"'
+					       ? "the closing \" of the string"
+					       : "the closing ' of the string");
 		if (*l->p == quote) {
 			l->p++;
 			break;
@@ -203,8 +204,8 @@ static int parse_number(struct lex *l, struct bh_cfg_value *v)
 	size_t n = 0;
 	char *end;
 
-	while (l->p < l->end && (isalnum((unsigned char)*l->p) ||
-				 (n == 0 && *l->p == '-'))) {
+	while (l->p < l->end &&
+	       (isalnum((unsigned char)*l->p) || (n == 0 && *l->p == '-'))) {
 		if (n >= sizeof(buf) - 1)
 			return fail(l, "a number of at most 30 digits");
 		buf[n++] = *l->p++;
@@ -219,8 +220,8 @@ static int parse_number(struct lex *l, struct bh_cfg_value *v)
 			       l->path, l->line, buf);
 	v->type = BH_CFG_NUMBER;
 	v->str = strdup(buf);
-	return v->str ? 0 :
-			bh_fail(l->e, -ENOMEM, "%s: out of memory", l->path);
+	return v->str ? 0
+		      : bh_fail(l->e, -ENOMEM, "%s: out of memory", l->path);
 }
 
 static int parse_value(struct lex *l, unsigned int depth,
@@ -255,9 +256,8 @@ static int parse_list(struct lex *l, unsigned int depth, struct bh_cfg_value *v)
 		if (l->p < l->end && *l->p == ',')
 			l->p++;
 		else if (l->p >= l->end || *l->p != close)
-			return fail(l, close == ']' ?
-					       "',' or ']' in the list" :
-					       "',' or ')' in the list");
+			return fail(l, close == ']' ? "',' or ']' in the list"
+						    : "',' or ')' in the list");
 	}
 }
 
@@ -333,9 +333,9 @@ static int store(struct lex *l, struct bh_cfg_doc *d, const char *key,
 		    sizeof(d->entries[0]));
 	if (r < 0)
 		return bh_fail(l->e, r, "%s: out of memory", l->path);
-	d->entries[d->n_entries] = (struct bh_cfg_entry){
-		.key = strdup(key), .line = line, .value = *v
-	};
+	d->entries[d->n_entries] = (struct bh_cfg_entry){ .key = strdup(key),
+							  .line = line,
+							  .value = *v };
 	if (!d->entries[d->n_entries].key)
 		return bh_fail(l->e, -ENOMEM, "%s: out of memory", l->path);
 	d->n_entries++;
@@ -384,8 +384,9 @@ static int parse_setting(struct lex *l, struct bh_cfg_doc *d)
 int bh_cfg_doc_parse(const char *path, const char *text, size_t len,
 		     struct bh_cfg_doc **ret, struct bh_err *e)
 {
-	struct lex l = { .path = path, .p = text, .end = text + len, .line = 1,
-			 .e = e };
+	struct lex l = {
+		.path = path, .p = text, .end = text + len, .line = 1, .e = e
+	};
 	struct bh_cfg_doc *d;
 	int r = 0;
 

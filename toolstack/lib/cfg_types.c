@@ -116,12 +116,12 @@ int bh_cpumap_parse(const char *spec, struct bh_cpumap *ret)
 		for (; a <= b; a++) {
 			uint8_t bit = (uint8_t)(1u << (a & 7));
 
-			if (not)
+			if (not )
 				m.bits[a / 8] &= (uint8_t)~bit;
 			else
 				m.bits[a / 8] |= bit;
 		}
-next:
+	next:
 		while (*p == ' ')
 			p++;
 	} while (*p++ == ',');
@@ -154,8 +154,8 @@ int bh_cpumap_format(const struct bh_cpumap *m, char *buf, size_t size)
 		       (m->bits[(b + 1) / 8] & 1u << ((b + 1) & 7)))
 			b++;
 		if (b > a)
-			k = snprintf(buf + n, size - n, "%s%u-%u",
-				     n ? "," : "", a, b);
+			k = snprintf(buf + n, size - n, "%s%u-%u", n ? "," : "",
+				     a, b);
 		else
 			k = snprintf(buf + n, size - n, "%s%u", n ? "," : "",
 				     a);

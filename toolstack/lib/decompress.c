@@ -111,8 +111,8 @@ static int do_bzip2(const uint8_t *in, size_t len, struct out *o)
 		if (r < 0)
 			break;
 		b.next_out = (char *)o->buf + o->len;
-		b.avail_out = (unsigned int)MIN(o->alloc - o->len,
-						(size_t)1 << 30);
+		b.avail_out =
+			(unsigned int)MIN(o->alloc - o->len, (size_t)1 << 30);
 		br = BZ2_bzDecompress(&b);
 		o->len = (size_t)((uint8_t *)b.next_out - o->buf);
 		if (br != BZ_OK && br != BZ_STREAM_END)
@@ -203,7 +203,8 @@ static int do_lz4_legacy(const uint8_t *in, size_t len, struct out *o)
 		pos += 4;
 		if (n == 0x184c2102)
 			continue; /* another stream follows */
-		if (n == 0 || n > len - pos || n > (size_t)LZ4_COMPRESSBOUND(block))
+		if (n == 0 || n > len - pos ||
+		    n > (size_t)LZ4_COMPRESSBOUND(block))
 			break; /* the appended size, not a block */
 		k = LZ4_decompress_safe((const char *)in + pos, (char *)tmp,
 					(int)n, (int)block);
@@ -278,9 +279,9 @@ int bh_decompress(const uint8_t *in, size_t len, size_t max, uint8_t **ret,
 	if (r < 0) {
 		free(o.buf);
 		return bh_fail(e, r, "%s data: %s", formats[i].name,
-			       r == -EFBIG	? "unpacks to too much" :
-			       r == -EBADMSG ? "damaged or cut off" :
-						strerror(-r));
+			       r == -EFBIG     ? "unpacks to too much"
+			       : r == -EBADMSG ? "damaged or cut off"
+					       : strerror(-r));
 	}
 	*ret = o.buf;
 	*ret_len = o.len;

@@ -7,8 +7,8 @@
 
 #include <sys/stat.h>
 
-const char *const bh_devkind_names[] = { [BH_DEV_VBD] = "vbd",
-					 [BH_DEV_VIF] = "vif" };
+const char *const
+	bh_devkind_names[] = { [BH_DEV_VBD] = "vbd", [BH_DEV_VIF] = "vif" };
 
 int bh_dev_backend(enum bh_devkind k, uint32_t domid, uint32_t devid,
 		   char buf[96])
@@ -111,10 +111,11 @@ int bh_dev_remove(struct bh_xs *xs, enum bh_devkind k, uint32_t domid,
 				       strerror(-r));
 		r = bh_store_wait_state(xs, path, 1u << 6, timeout_s, &state);
 		if (r < 0)
-			return bh_fail(e, r,
-				       "the guest does not release the device "
-				       "(is it mounted there?); --force removes "
-				       "it anyway");
+			return bh_fail(
+				e, r,
+				"the guest does not release the device "
+				"(is it mounted there?); --force removes "
+				"it anyway");
 	}
 	remove_nodes(xs, k, domid, devid);
 	wait_gone(k, domid, devid);

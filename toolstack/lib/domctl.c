@@ -204,8 +204,7 @@ int bh_hv_tsc_set(struct bh_hv *h, uint32_t domid,
 	return bh_hv_domctl(h, &op);
 }
 
-int bh_hv_page_types(struct bh_hv *h, uint32_t domid, xen_pfn_t *mfns,
-		     size_t n)
+int bh_hv_page_types(struct bh_hv *h, uint32_t domid, xen_pfn_t *mfns, size_t n)
 {
 	size_t mark = bh_hv_mark(h), done = 0;
 	xen_pfn_t *b = bh_hv_buf(h, 1024 * sizeof(*b));
@@ -284,8 +283,8 @@ int bh_hv_vcpu_set_affinity(struct bh_hv *h, uint32_t domid, uint32_t vcpu,
 				 .domain = (domid_t)domid };
 	size_t mark = bh_hv_mark(h);
 	uint8_t *bits = bh_hv_buf(h, BH_CPUMAP_BYTES);
-	struct xenctl_bitmap *map = soft ? &op.u.vcpuaffinity.cpumap_soft :
-					   &op.u.vcpuaffinity.cpumap_hard;
+	struct xenctl_bitmap *map = soft ? &op.u.vcpuaffinity.cpumap_soft
+					 : &op.u.vcpuaffinity.cpumap_hard;
 	int r = -ENOMEM;
 
 	if (bits) {
@@ -294,8 +293,8 @@ int bh_hv_vcpu_set_affinity(struct bh_hv *h, uint32_t domid, uint32_t vcpu,
 		else
 			memcpy(bits, m->bits, BH_CPUMAP_BYTES);
 		op.u.vcpuaffinity.vcpu = vcpu;
-		op.u.vcpuaffinity.flags = soft ? XEN_VCPUAFFINITY_SOFT :
-						 XEN_VCPUAFFINITY_HARD;
+		op.u.vcpuaffinity.flags =
+			soft ? XEN_VCPUAFFINITY_SOFT : XEN_VCPUAFFINITY_HARD;
 		set_xen_guest_handle(map->bitmap, bits);
 		map->nr_bits = BH_CPUMAP_BYTES * 8;
 		r = bh_hv_domctl(h, &op);
@@ -316,8 +315,8 @@ int bh_hv_vcpu_get_affinity(struct bh_hv *h, uint32_t domid, uint32_t vcpu,
 
 	if (b && s) {
 		op.u.vcpuaffinity.vcpu = vcpu;
-		op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD |
-					  XEN_VCPUAFFINITY_SOFT;
+		op.u.vcpuaffinity.flags =
+			XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT;
 		set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, b);
 		op.u.vcpuaffinity.cpumap_hard.nr_bits = BH_CPUMAP_BYTES * 8;
 		set_xen_guest_handle(op.u.vcpuaffinity.cpumap_soft.bitmap, s);

@@ -16,7 +16,7 @@ struct add {
 	const struct bh_domain *d;
 };
 
-static const char *const ro_dirs[] = { "",	 "/cpu",     "/memory",
+static const char *const ro_dirs[] = { "",        "/cpu",     "/memory",
 				       "/device", "/control", "/console",
 				       "/store",  "/bulkhead" };
 static const char *const rw_dirs[] = {
@@ -63,16 +63,16 @@ static int make_dirs(struct bh_xs *xs, bh_xs_tx tx, uint32_t domid)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(ro_dirs); i++) {
-		r = bh_snprintf(path, sizeof(path), "/local/domain/%u%s",
-				domid, ro_dirs[i]);
+		r = bh_snprintf(path, sizeof(path), "/local/domain/%u%s", domid,
+				ro_dirs[i]);
 		if (r >= 0)
 			r = bh_xs_mkdir(xs, tx, path);
 		if (r == 0)
 			r = bh_xs_set_perms(xs, tx, path, ro, 2);
 	}
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rw_dirs); i++) {
-		r = bh_snprintf(path, sizeof(path), "/local/domain/%u%s",
-				domid, rw_dirs[i]);
+		r = bh_snprintf(path, sizeof(path), "/local/domain/%u%s", domid,
+				rw_dirs[i]);
 		if (r >= 0)
 			r = bh_xs_write(xs, tx, path, "");
 		if (r == 0)
@@ -98,9 +98,9 @@ static int add_nodes(struct bh_xs *xs, bh_xs_tx tx, void *arg)
 		r = make_dirs(xs, tx, id);
 	if (r == 0)
 		r = bh_xs_writef(xs, tx, path, "%s", "");
-#define W(node, ...)                                         \
-	do {                                                 \
-		if (r == 0)                                  \
+#define W(node, ...)                                           \
+	do {                                                   \
+		if (r == 0)                                    \
 			r = wr(xs, tx, id, node, __VA_ARGS__); \
 	} while (0)
 	W("vm", "/vm/%s", uuid);
@@ -169,8 +169,8 @@ char *bh_store_domain_name(struct bh_xs *xs, uint32_t domid)
 {
 	char *name;
 
-	if (bh_xs_readf(xs, BH_XS_NONE, &name, "/local/domain/%u/name",
-			domid) < 0)
+	if (bh_xs_readf(xs, BH_XS_NONE, &name, "/local/domain/%u/name", domid) <
+	    0)
 		return NULL;
 	return name;
 }
@@ -251,8 +251,8 @@ int bh_store_wait_state(struct bh_xs *xs, const char *path, unsigned int mask,
 			break;
 		}
 		/* at most a second, in case the store was restarted */
-		(void)poll(&p, 1, (int)MIN((end - now) / 1000 + 1,
-					   (uint64_t)1000));
+		(void)poll(&p, 1,
+			   (int)MIN((end - now) / 1000 + 1, (uint64_t)1000));
 		r = bh_xs_process(xs);
 		if (r < 0)
 			break;

@@ -5,3 +5,5 @@ lib-srcs += lib/privcmd.c lib/memory.c lib/domctl.c lib/sysctl.c
 lib-srcs += lib/decompress.c lib/image.c
 lib-srcs += lib/layout.c lib/builder.c
 lib-srcs += lib/domstore.c lib/device.c lib/vbd.c lib/vif.c lib/netlink.c
+lib-srcs += lib/p2m.c lib/save_file.c lib/save.c lib/restore.c
+LIBGUEST := -llzma -lzstd -lz -llz4 -lbz2 -lmnl

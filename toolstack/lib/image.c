@@ -216,7 +216,8 @@ static int check_kernel(struct bh_kernel *k, struct bh_err *e)
 		return bh_fail(e, -ENOEXEC, "is larger than %u MiB",
 			       BH_KERNEL_MAX >> 20);
 	/* Everything else is computed from the base, so it must not wrap. */
-	if ((k->virt_base & 0x1fffff) || k->virt_base > UINT64_MAX - (2ull << 30) + 1 ||
+	if ((k->virt_base & 0x1fffff) ||
+	    k->virt_base > UINT64_MAX - (2ull << 30) + 1 ||
 	    k->virt_entry < k->virt_base + lo ||
 	    k->virt_entry >= k->virt_base + hi)
 		return bh_fail(e, -ENOEXEC,
@@ -358,9 +359,9 @@ static int load_cached(struct bh_kernel *k, const char *name)
 	if (r < 0)
 		return r;
 	/* only what root put there */
-	r = st.st_uid != 0 || (st.st_mode & 022) ?
-		    -EPERM :
-		    bh_kernel_parse(&c, c.mapped, c.mapped_len, NULL);
+	r = st.st_uid != 0 || (st.st_mode & 022)
+		    ? -EPERM
+		    : bh_kernel_parse(&c, c.mapped, c.mapped_len, NULL);
 	if (r < 0 || c.owned) {
 		free(c.owned);
 		unmap(&c);
@@ -392,16 +393,17 @@ int bh_kernel_load(const char *path, const char *cache_dir,
 	r = map_file(path, &k->mapped, &k->mapped_len, &st);
 	if (r < 0)
 		return bh_fail(e, r, "kernel %s: %s", path,
-			       r == -EFBIG    ? "far too large" :
-			       r == -ENODATA ? "the file is empty" :
-			       r == -EINVAL   ? "not a regular file" :
-						strerror(-r));
+			       r == -EFBIG     ? "far too large"
+			       : r == -ENODATA ? "the file is empty"
+			       : r == -EINVAL  ? "not a regular file"
+					       : strerror(-r));
 	r = bh_kernel_parse(k, k->mapped, k->mapped_len, &sub);
 	if (r < 0)
 		return bh_fail(e, r, "kernel %s: %s", path,
 			       bh_err_text(&sub, r));
 	if (k->owned && name && bh_mkdir_p(cache_dir, 0700) == 0)
-		r = bh_write_file(name, k->elf, k->elf_len, 0400); /* or next time */
+		r = bh_write_file(name, k->elf, k->elf_len,
+				  0400); /* or next time */
 	*ret = TAKE_PTR(k);
 	return 0;
 }

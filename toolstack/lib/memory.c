@@ -70,7 +70,7 @@ int bh_hv_set_memory_map(struct bh_hv *h, uint32_t domid, uint64_t bytes)
 	struct e820entry {
 		uint64_t addr, size;
 		uint32_t type;
-	} __attribute__((packed)) *map;
+	} __attribute__((packed)) * map;
 	size_t mark = bh_hv_mark(h);
 	struct xen_foreign_memory_map *op = bh_hv_buf(h, sizeof(*op));
 	long r = -ENOMEM;

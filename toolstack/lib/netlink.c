@@ -31,8 +31,8 @@ static int transact(struct nlmsghdr *nlh)
 	n = mnl_socket_recvfrom(s, buf, sizeof(buf));
 	if (n < 0)
 		return -errno;
-	if (mnl_cb_run(buf, (size_t)n, nlh->nlmsg_seq,
-		       mnl_socket_get_portid(s), NULL, NULL) < 0)
+	if (mnl_cb_run(buf, (size_t)n, nlh->nlmsg_seq, mnl_socket_get_portid(s),
+		       NULL, NULL) < 0)
 		return -errno;
 	return 0;
 }
@@ -78,12 +78,12 @@ int bh_link_configure(const struct bh_link *l, struct bh_err *e)
 		    bh_snprintf(path, sizeof(path), "/sys/class/net/%s/bridge",
 				l->bridge) < 0 ||
 		    stat(path, &st) < 0)
-			return bh_fail(e, -ENODEV, "%s %s",
-				       l->bridge,
-				       bridge ? "is not a bridge; name one with "
-						"bridge=" :
-						"does not exist; create the bridge "
-						"or name another with bridge=");
+			return bh_fail(
+				e, -ENODEV, "%s %s", l->bridge,
+				bridge ? "is not a bridge; name one with "
+					 "bridge="
+				       : "does not exist; create the bridge "
+					 "or name another with bridge=");
 	}
 	nlh = setlink(buf, index, 0, IFF_UP);
 	if (l->rename)
@@ -98,16 +98,15 @@ int bh_link_configure(const struct bh_link *l, struct bh_err *e)
 	r = transact(nlh);
 	if (r < 0)
 		return bh_fail(e, r, "%s: cannot set it up: %s", l->ifname,
-			       r == -EEXIST ? "its vifname= is taken" :
-					      strerror(-r));
+			       r == -EEXIST ? "its vifname= is taken"
+					    : strerror(-r));
 	nlh = setlink(buf, index, l->up ? IFF_UP : 0, IFF_UP);
 	if (bridge)
 		mnl_attr_put_u32(nlh, IFLA_MASTER, bridge);
 	r = transact(nlh);
 	if (r < 0)
-		return bh_fail(e, r, "%s: cannot join bridge %s: %s",
-			       l->ifname, l->bridge ? l->bridge : "-",
-			       strerror(-r));
+		return bh_fail(e, r, "%s: cannot join bridge %s: %s", l->ifname,
+			       l->bridge ? l->bridge : "-", strerror(-r));
 	return 0;
 }
 

@@ -46,7 +46,8 @@ int bh_hv_open(struct bh_hv **ret)
 			 h->buf_fd, 0);
 	if (p == MAP_FAILED) /* kernels before 4.18 have no such device */
 		p = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED |
+				 MAP_POPULATE,
 			 -1, 0);
 	if (p == MAP_FAILED) {
 		int r = -errno;
@@ -121,8 +122,8 @@ int bh_hv_domctl(struct bh_hv *h, struct xen_domctl *op)
 		*b = *op;
 		b->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
 		do {
-			r = bh_hv_call(h, __HYPERVISOR_domctl,
-				       (uintptr_t)b, 0, 0, 0, 0);
+			r = bh_hv_call(h, __HYPERVISOR_domctl, (uintptr_t)b, 0,
+				       0, 0, 0);
 		} while (r == -EAGAIN);
 		*op = *b;
 	}
@@ -218,8 +219,8 @@ void bh_hv_unmap(void *p, size_t n)
 		munmap(p, n * BH_PAGE_SIZE);
 }
 
-int bh_hv_evtchn_alloc_unbound(struct bh_hv *h, uint32_t domid,
-			       uint32_t remote, uint32_t *ret_port)
+int bh_hv_evtchn_alloc_unbound(struct bh_hv *h, uint32_t domid, uint32_t remote,
+			       uint32_t *ret_port)
 {
 	size_t mark = bh_hv_mark(h);
 	struct evtchn_alloc_unbound *op = bh_hv_buf(h, sizeof(*op));
@@ -243,13 +244,12 @@ int bh_hv_version(struct bh_hv *h, char *buf, size_t size)
 	char *extra = bh_hv_buf(h, sizeof(xen_extraversion_t));
 	long v, r = -ENOMEM;
 
-	v = bh_hv_call(h, __HYPERVISOR_xen_version, XENVER_version, 0, 0, 0,
-		       0);
+	v = bh_hv_call(h, __HYPERVISOR_xen_version, XENVER_version, 0, 0, 0, 0);
 	if (v < 0)
 		r = v;
 	else if (extra)
-		r = bh_hv_call(h, __HYPERVISOR_xen_version,
-			       XENVER_extraversion, (uintptr_t)extra, 0, 0, 0);
+		r = bh_hv_call(h, __HYPERVISOR_xen_version, XENVER_extraversion,
+			       (uintptr_t)extra, 0, 0, 0);
 	if (r >= 0)
 		r = bh_snprintf(buf, size, "%ld.%ld%.*s", v >> 16, v & 0xffff,
 				(int)sizeof(xen_extraversion_t), extra);
@@ -264,8 +264,8 @@ int bh_hv_capabilities(struct bh_hv *h, char *buf, size_t size)
 	long r = -ENOMEM;
 
 	if (caps)
-		r = bh_hv_call(h, __HYPERVISOR_xen_version,
-			       XENVER_capabilities, (uintptr_t)caps, 0, 0, 0);
+		r = bh_hv_call(h, __HYPERVISOR_xen_version, XENVER_capabilities,
+			       (uintptr_t)caps, 0, 0, 0);
 	if (r >= 0)
 		r = bh_snprintf(buf, size, "%.*s",
 				(int)sizeof(xen_capabilities_info_t), caps);

@@ -44,7 +44,8 @@ static int make_loop(const struct bh_disk *d, int file, int *ret_fd,
 		char path[32];
 		int n = ioctl(ctl, LOOP_CTL_GET_FREE);
 
-		if (n < 0 || bh_snprintf(path, sizeof(path), "/dev/loop%d", n) < 0)
+		if (n < 0 ||
+		    bh_snprintf(path, sizeof(path), "/dev/loop%d", n) < 0)
 			break;
 		fd = open(path, (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 		if (fd < 0) {
@@ -104,17 +105,19 @@ static int check_shared(struct bh_xs *xs, uint32_t domid,
 					"%s/physical-device", be) < 0 ||
 			    !streq(pd, want))
 				continue;
-			if (bh_xs_readf(xs, BH_XS_NONE, &mode, "%s/mode", be) < 0)
+			if (bh_xs_readf(xs, BH_XS_NONE, &mode, "%s/mode", be) <
+			    0)
 				continue;
 			if (d->readonly && streq(mode, "r"))
 				continue;
 			name = bh_store_domain_name(xs, other);
-			return bh_fail(e, -EBUSY,
-				       "disk %s is already a disk of guest %s%s",
-				       d->target, name ? name : doms[i],
-				       other == domid ? " itself" :
-							"; shut that one down "
-							"or share it with w!");
+			return bh_fail(
+				e, -EBUSY,
+				"disk %s is already a disk of guest %s%s",
+				d->target, name ? name : doms[i],
+				other == domid ? " itself"
+					       : "; shut that one down "
+						 "or share it with w!");
 		}
 	}
 	return 0;
@@ -140,11 +143,12 @@ static int open_target(const struct bh_disk *d, int *ret_fd, dev_t *ret_dev,
 		if (!d->readonly && !d->force_share) {
 			excl = open(d->target, O_RDWR | O_EXCL | O_CLOEXEC);
 			if (excl < 0 && errno == EBUSY)
-				return bh_fail(e, -EBUSY,
-					       "disk %s is in use here (mounted, "
-					       "or part of a volume group); "
-					       "unmount it first",
-					       d->target);
+				return bh_fail(
+					e, -EBUSY,
+					"disk %s is in use here (mounted, "
+					"or part of a volume group); "
+					"unmount it first",
+					d->target);
 		}
 		*ret_dev = st.st_rdev;
 		*ret_fd = TAKE_FD(fd);
@@ -270,7 +274,8 @@ int bh_vbd_wait(struct bh_xs *xs, uint32_t domid, const struct bh_disk *disk,
 	return bh_fail(e, r < 0 ? r : -EIO,
 		       "disk %s: the block backend %s%s (is the module "
 		       "xen-blkback loaded?)",
-		       disk->target,
-		       r < 0 ? "does not answer" : "refuses it: ",
-		       r < 0 ? "" : why ? why : "no reason given");
+		       disk->target, r < 0 ? "does not answer" : "refuses it: ",
+		       r < 0 ? ""
+		       : why ? why
+			     : "no reason given");
 }

@@ -28,10 +28,11 @@ static int bridge_of(const struct bh_vif *v, char buf[16], struct bh_err *e)
 	}
 	r = bh_default_bridge(buf);
 	if (r < 0)
-		return bh_fail(e, r,
-			       "vif: no bridge= given and this host has none "
-			       "of xenbr0, br0 or virbr0; run bulkhead-setup or "
-			       "name one");
+		return bh_fail(
+			e, r,
+			"vif: no bridge= given and this host has none "
+			"of xenbr0, br0 or virbr0; run bulkhead-setup or "
+			"name one");
 	return 0;
 }
 
@@ -82,9 +83,9 @@ static int add_nodes(struct bh_xs *xs, bh_xs_tx tx, void *arg)
 		r = bh_xs_mkdir(xs, tx, be);
 	if (r == 0)
 		r = bh_xs_set_perms(xs, tx, be, bp, 2);
-#define W(dir, node, ...)                                      \
-	do {                                                   \
-		if (r == 0)                                    \
+#define W(dir, node, ...)                                        \
+	do {                                                     \
+		if (r == 0)                                      \
 			r = put(xs, tx, dir, node, __VA_ARGS__); \
 	} while (0)
 	W(fe, "backend", "%s", be);
@@ -136,8 +137,10 @@ int bh_vif_wait(struct bh_xs *xs, uint32_t domid, uint32_t devid,
 		const struct bh_vif *vif, const char *guest, struct bh_err *e)
 {
 	char be[96], path[112], ifname[16], bridge[16], alias[128];
-	struct bh_link l = { .ifname = ifname, .bridge = bridge,
-			     .alias = alias, .set_backend_mac = true,
+	struct bh_link l = { .ifname = ifname,
+			     .bridge = bridge,
+			     .alias = alias,
+			     .set_backend_mac = true,
 			     .up = true };
 	unsigned int state = 0;
 	int r;
@@ -162,8 +165,7 @@ int bh_vif_wait(struct bh_xs *xs, uint32_t domid, uint32_t devid,
 		return bh_fail(e, r < 0 ? r : -EIO,
 			       "vif %u: the network backend %s (is the module "
 			       "xen-netback loaded?)",
-			       devid,
-			       r < 0 ? "does not answer" : "refuses it");
+			       devid, r < 0 ? "does not answer" : "refuses it");
 	if (vif->ifname[0])
 		l.rename = vif->ifname;
 	l.mtu = vif->mtu;

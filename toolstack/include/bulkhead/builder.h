@@ -19,10 +19,10 @@ struct bh_layout {
 	uint64_t pt_pfn, nr_pt; /* L4 first */
 	uint64_t stack_pfn;
 	uint64_t initrd_pfn, nr_initrd;
-	uint64_t p2m_pfn, nr_p2m; /* data pages */
+	uint64_t p2m_pfn, nr_p2m;       /* data pages */
 	uint64_t p2m_pt_pfn, nr_p2m_pt; /* 0 if inside the initial mapping */
 	uint64_t p2m_va;
-	uint64_t map_pages; /* initial mapping: frames 0..n at virt_base */
+	uint64_t map_pages;  /* initial mapping: frames 0..n at virt_base */
 	uint64_t used_pages; /* first frame nobody uses */
 };
 

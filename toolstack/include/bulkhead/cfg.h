@@ -14,7 +14,11 @@
 
 /* ---- syntax ------------------------------------------------------------ */
 
-enum bh_cfg_type { BH_CFG_STRING, BH_CFG_NUMBER, BH_CFG_LIST };
+enum bh_cfg_type {
+	BH_CFG_STRING,
+	BH_CFG_NUMBER,
+	BH_CFG_LIST
+};
 
 struct bh_cfg_value {
 	enum bh_cfg_type type;
@@ -61,12 +65,12 @@ extern const char *const bh_action_names[];
 #define BH_VDEV_MAX 32
 
 struct bh_disk {
-	char *target; /* absolute path */
+	char *target;           /* absolute path */
 	char vdev[BH_VDEV_MAX]; /* as configured: xvda1, sda1, hdb */
 	uint32_t devid;
 	bool readonly;
 	bool force_share; /* "w!" */
-	bool is_file; /* "file:" prefix; else found out by stat */
+	bool is_file;     /* "file:" prefix; else found out by stat */
 	bool discard;
 };
 

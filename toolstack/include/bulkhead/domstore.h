@@ -25,7 +25,10 @@ int bh_store_find(struct bh_xs *xs, struct bh_hv *h, const char *name,
 
 /* ---- devices ----------------------------------------------------------- */
 
-enum bh_devkind { BH_DEV_VBD, BH_DEV_VIF };
+enum bh_devkind {
+	BH_DEV_VBD,
+	BH_DEV_VIF
+};
 
 extern const char *const bh_devkind_names[];
 
@@ -68,10 +71,10 @@ int bh_store_wait_state(struct bh_xs *xs, const char *path, unsigned int mask,
 
 struct bh_link {
 	const char *ifname;
-	const char *rename; /* or NULL */
-	const char *bridge; /* or NULL */
-	const char *alias; /* or NULL */
-	uint32_t mtu; /* or 0 */
+	const char *rename;   /* or NULL */
+	const char *bridge;   /* or NULL */
+	const char *alias;    /* or NULL */
+	uint32_t mtu;         /* or 0 */
 	bool set_backend_mac; /* fe:ff:ff:ff:ff:ff, so the bridge keeps its own */
 	bool up;
 };

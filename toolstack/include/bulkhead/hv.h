@@ -122,8 +122,8 @@ int bh_hv_sched_get(struct bh_hv *h, uint32_t domid, uint32_t *ret_weight,
 int bh_hv_sched_set(struct bh_hv *h, uint32_t domid, uint32_t weight,
 		    uint32_t cap);
 
-int bh_hv_evtchn_alloc_unbound(struct bh_hv *h, uint32_t domid,
-			       uint32_t remote, uint32_t *ret_port);
+int bh_hv_evtchn_alloc_unbound(struct bh_hv *h, uint32_t domid, uint32_t remote,
+			       uint32_t *ret_port);
 
 /* ---- the host ---------------------------------------------------------- */
 

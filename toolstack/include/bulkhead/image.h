@@ -33,7 +33,7 @@ struct bh_kernel {
 	const uint8_t *elf; /* the unpacked file */
 	size_t elf_len;
 	uint8_t *owned; /* malloc'ed, or NULL */
-	void *mapped; /* mmap'ed, or NULL */
+	void *mapped;   /* mmap'ed, or NULL */
 	size_t mapped_len;
 
 	struct bh_segment seg[BH_KERNEL_SEGMENTS];

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bulkhead-guest NAME: builds, serves and cleans up one guest.
+ *
+ * systemd runs it (bulkhead-guest@NAME.service). SIGTERM means: shut the guest
+ * down cleanly, destroy it after its time-out. SIGHUP means: run the program
+ * anew (after an upgrade) without touching the guest. SIGKILL is survived:
+ * systemd starts the program again and it adopts the running guest.
+ */
+#include "guest/guest.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+const char *const phase_names[] = {
+	[PHASE_WAITING] = "waiting", [PHASE_BUILDING] = "building",
+	[PHASE_RUNNING] = "running", [PHASE_STOPPING] = "stopping",
+	[PHASE_SAVING] = "saving",   [PHASE_PRESERVED] = "preserved",
+};
+
+void guest_finish(struct guest *g, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (g->exit_text)
+		return;
+	va_start(ap, fmt);
+	if (vasprintf(&g->exit_text, fmt, ap) < 0)
+		g->exit_text = NULL;
+	va_end(ap);
+	g->exit_code = code;
+	(void)sd_event_exit(g->event, code);
+}
+
+void guest_set_phase(struct guest *g, enum phase p)
+{
+	g->phase = p;
+	(void)sd_notifyf(0, "STATUS=Guest is %s%s", phase_names[p],
+			 p == PHASE_RUNNING && g->ready ? " and ready" : "");
+	if (g->have_dom)
+		(void)state_save(g);
+}
+
+static void notify_up(struct guest *g)
+{
+	if (g->notified)
+		return;
+	g->notified = true;
+	(void)sd_notify(0, "READY=1");
+}
+
+void guest_mark_ready(struct guest *g, const char *how)
+{
+	if (g->ready)
+		return;
+	g->ready = true;
+	bh_log(BH_INFO, "guest %s is ready (%s) %.1f s after its start",
+	       g->name, how, (double)(bh_now_us() - g->started_us) / 1e6);
+	guest_set_phase(g, g->phase);
+	boot_files_keep(g);
+	notify_up(g);
+	g->quick_fails = 0;
+}
+
+static void warn(void *arg, const char *text)
+{
+	(void)arg;
+	bh_log(BH_WARNING, "%s", text);
+}
+
+/* /run/.../NAME/config is a transient guest's; it wins. */
+int guest_load_config(struct guest *g, struct bh_err *e)
+{
+	char path[192];
+	int r;
+
+	r = bh_snprintf(path, sizeof(path), "%s/config", g->run_dir);
+	if (r < 0)
+		return r;
+	if (access(path, R_OK) < 0) {
+		r = bh_snprintf(path, sizeof(path), ETC_DIR "/%s.cfg", g->name);
+		if (r < 0)
+			return r;
+	}
+	bh_guest_cfg_free(g->cfg);
+	g->cfg = NULL;
+	r = bh_guest_cfg_load(path, g->name, warn, NULL, &g->cfg, e);
+	if (r < 0)
+		return r;
+	/* The file's name is the guest's: a copied file may still say another. */
+	if (!streq(g->cfg->name, g->name)) {
+		bh_log(BH_WARNING,
+		       "%s: name = \"%s\" is ignored, the file's name counts",
+		       path, g->cfg->name);
+		free(g->cfg->name);
+		g->cfg->name = strdup(g->name);
+		if (!g->cfg->name)
+			return bh_fail(e, -ENOMEM, "out of memory");
+	}
+	if (!g->cfg->uuid_given) {
+		/* stable, so that a domain can be recognised as this guest's */
+		sd_id128_t app, id;
+		uint64_t h = 0xcbf29ce484222325u;
+
+		for (const char *p = g->name; *p; p++)
+			h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+		app = SD_ID128_MAKE(b1, 1c, 8e, ad, b1, 1c, 48, ea, 8d, b1, 00,
+				    00, 00, 00, 00, 00);
+		memcpy(app.bytes + 8, &h, sizeof(h));
+		if (sd_id128_get_machine_app_specific(app, &id) < 0)
+			id = app;
+		memcpy(g->cfg->uuid, id.bytes, 16);
+	}
+	free(g->config_path);
+	g->config_path = strdup(path);
+	return g->config_path ? 0 : bh_fail(e, -ENOMEM, "out of memory");
+}
+
+/* ---- ordering between guests ------------------------------------------- */
+
+static bool other_ready(const char *name)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[192];
+	size_t len;
+
+	if (bh_snprintf(path, sizeof(path), RUN_DIR "/%s/state", name) < 0 ||
+	    bh_read_file(path, 65536, &text, &len) < 0)
+		return false;
+	return strstr(text, "\nready=1\n") != NULL;
+}
+
+/* Waits for the guests of bulkhead_after; goes on with a warning. */
+static void wait_for_others(struct guest *g)
+{
+	uint64_t end = bh_now_us() + g->cfg->after_timeout * 1000000ull;
+
+	for (size_t i = 0; i < g->cfg->n_after; i++) {
+		const char *o = g->cfg->after[i];
+
+		if (other_ready(o))
+			continue;
+		guest_set_phase(g, PHASE_WAITING);
+		(void)sd_notifyf(0, "STATUS=Waiting for guest %s", o);
+		while (!other_ready(o) && bh_now_us() < end) {
+			(void)sd_notify(0, "EXTEND_TIMEOUT_USEC=5000000");
+			usleep(100000);
+		}
+		if (!other_ready(o))
+			bh_log(BH_WARNING,
+			       "guest %s is not ready after %u s; starting %s "
+			       "without it",
+			       o, g->cfg->after_timeout, g->name);
+	}
+}
+
+/* ---- signals ----------------------------------------------------------- */
+
+static int on_term(sd_event_source *s, const struct signalfd_siginfo *si,
+		   void *arg)
+{
+	(void)s;
+	(void)si;
+	guest_stop(arg);
+	return 0;
+}
+
+static int on_hup(sd_event_source *s, const struct signalfd_siginfo *si,
+		  void *arg)
+{
+	struct guest *g = arg;
+
+	(void)s;
+	(void)si;
+	bh_log(BH_INFO, "running the program anew; guest %s goes on", g->name);
+	(void)sd_notify(0, "RELOADING=1");
+	(void)state_save(g);
+	(void)sd_event_exit(g->event, 255);
+	return 0;
+}
+
+static int on_xs(sd_event_source *s, int fd, uint32_t revents, void *arg)
+{
+	struct guest *g = arg;
+	int r = bh_xs_process(g->xs);
+
+	(void)fd;
+	(void)revents;
+	if (r < 0)
+		bh_log_errno(BH_WARNING, r, "store");
+	/* after a restart of the daemon the descriptor is another one */
+	(void)sd_event_source_set_io_fd(s, bh_xs_fd(g->xs));
+	return 0;
+}
+
+static int setup_events(struct guest *g)
+{
+	sigset_t mask;
+	int r;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = sd_event_default(&g->event);
+	if (r >= 0)
+		r = sd_event_add_signal(g->event, NULL, SIGTERM, on_term, g);
+	if (r >= 0)
+		r = sd_event_add_signal(g->event, NULL, SIGINT, on_term, g);
+	if (r >= 0)
+		r = sd_event_add_signal(g->event, NULL, SIGHUP, on_hup, g);
+	if (r >= 0)
+		r = sd_event_add_io(g->event, &g->xs_src, bh_xs_fd(g->xs),
+				    EPOLLIN, on_xs, g);
+	if (r >= 0)
+		r = sd_event_set_watchdog(g->event, true);
+	return r < 0 ? r : 0;
+}
+
+/* ---- one at a time ----------------------------------------------------- */
+
+static int take_lock(struct guest *g)
+{
+	char path[192];
+	int r;
+
+	r = bh_snprintf(g->run_dir, sizeof(g->run_dir), RUN_DIR "/%s", g->name);
+	if (r >= 0)
+		r = bh_mkdir_p(g->run_dir, 0755);
+	if (r >= 0)
+		r = bh_snprintf(path, sizeof(path), "%s/lock", g->run_dir);
+	if (r < 0)
+		return bh_log_errno(BH_ERR, r, "%s", g->run_dir);
+	g->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (g->lock_fd < 0)
+		return bh_log_errno(BH_ERR, -errno, "%s", path);
+	if (flock(g->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		bh_log(BH_ERR,
+		       "guest %s already has a supervisor; see bhctl info %s",
+		       g->name, g->name);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static void remove_run_files(struct guest *g)
+{
+	static const char *const names[] = { "state", "config", "restore",
+					     "console", "control" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[192];
+
+		if (bh_snprintf(path, sizeof(path), "%s/%s", g->run_dir,
+				names[i]) >= 0)
+			(void)unlink(path);
+	}
+}
+
+static int start(struct guest *g)
+{
+	struct bh_err e = {};
+	int r;
+
+	r = guest_load_config(g, &e);
+	if (r < 0)
+		goto fail;
+	r = sockets_start(g, &e);
+	if (r < 0)
+		goto fail;
+	r = guest_adopt(g, &e);
+	if (r < 0)
+		goto fail;
+	if (r == 0) {
+		wait_for_others(g);
+		r = guest_build(g, &e);
+		if (r < 0)
+			goto fail;
+	}
+	machine_register(g);
+	if (!g->cfg->notify_ready || g->ready)
+		notify_up(g);
+	guest_check(g);
+	return 0;
+fail:
+	bh_log(BH_ERR, "guest %s: %s", g->name, bh_err_text(&e, r));
+	(void)sd_notifyf(0, "STATUS=%s", bh_err_text(&e, r));
+	/* for bhctl start, which has only systemd's word that it failed */
+	if (g->run_dir[0]) {
+		char path[192];
+
+		if (bh_snprintf(path, sizeof(path), "%s/error", g->run_dir) >=
+		    0) {
+			const char *t = bh_err_text(&e, r);
+
+			r = bh_write_file(path, t, strlen(t), 0644);
+		}
+	}
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct guest g = { .lock_fd = -1,
+			   .listen_console = -1,
+			   .listen_control = -1 };
+	char path[192];
+	int r;
+
+	bh_log_setup("bulkhead-guest", BH_INFO);
+	if (argc == 2 && streq(argv[1], "--version")) {
+		printf("bulkhead-guest %s\n", BH_VERSION);
+		return 0;
+	}
+	if (argc != 2 || !bh_name_valid(argv[1])) {
+		fprintf(stderr, "usage: bulkhead-guest NAME\n");
+		return 2;
+	}
+	g.name = argv[1];
+	g.con.port = -1;
+	g.con.evtchn_fd = -1;
+	if (take_lock(&g) < 0)
+		return 1;
+	if (bh_snprintf(path, sizeof(path), "%s/error", g.run_dir) >= 0)
+		(void)unlink(path);
+	r = bh_hv_open(&g.hv);
+	if (r < 0) {
+		bh_log_errno(BH_ERR, r,
+			     "/dev/xen/privcmd (is this dom0 of a running "
+			     "hypervisor, with xen-privcmd loaded?)");
+		return 1;
+	}
+	r = bh_xs_open(&g.xs);
+	if (r < 0) {
+		bh_log_errno(BH_ERR, r,
+			     "cannot reach the store (is "
+			     "bulkhead-store.service running?)");
+		return 1;
+	}
+	r = setup_events(&g);
+	if (r < 0) {
+		bh_log_errno(BH_ERR, r, "event loop");
+		return 1;
+	}
+	if (start(&g) < 0) {
+		sockets_stop(&g);
+		remove_run_files(&g);
+		return 1;
+	}
+	r = sd_event_loop(g.event);
+	if (r == 255) {
+		sockets_stop(&g);
+		execv("/proc/self/exe", argv);
+		bh_log_errno(BH_ERR, -errno, "cannot run myself again");
+		return 1;
+	}
+	if (g.exit_text)
+		bh_log(g.exit_code ? BH_ERR : BH_INFO, "guest %s: %s", g.name,
+		       g.exit_text);
+	(void)sd_notifyf(0, "STOPPING=1\nSTATUS=%s",
+			 g.exit_text ? g.exit_text : "");
+	guest_teardown(&g);
+	sockets_answer_waiting(&g, g.exit_code ? g.exit_text : NULL);
+	sockets_stop(&g);
+	remove_run_files(&g);
+	bh_xs_free(g.xs);
+	bh_hv_close(g.hv);
+	bh_guest_cfg_free(g.cfg);
+	sd_bus_flush_close_unref(g.bus);
+	return r < 0 ? 1 : g.exit_code;
+}
