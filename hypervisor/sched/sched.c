@@ -197,7 +197,11 @@ void vcpu_unblock(struct vcpu *v)
 {
 	if (!test_bit(VPF_BLOCKED, &v->pause_flags))
 		return;
-	clear_bit(VPF_POLL, &v->pause_flags);
+	if (test_and_clear_bit(VPF_POLL, &v->pause_flags)) {
+		clear_bit(v->id, v->domain->evtchn.poll_mask);
+		__atomic_sub_fetch(&v->domain->evtchn.nr_polling, 1,
+				   __ATOMIC_SEQ_CST);
+	}
 	if (test_and_clear_bit(VPF_BLOCKED, &v->pause_flags))
 		vcpu_wake(v);
 }

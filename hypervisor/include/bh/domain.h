@@ -48,6 +48,7 @@ struct vcpu {
 	struct domain *domain;
 	struct vcpu_info *info;	    /* our mapping of the guest's vcpu_info */
 	struct page_info *info_page; /* when registered elsewhere; NULL: shared_info */
+	struct vcpu_info *info_private; /* ids that shared_info has no room for */
 	struct sched_vcpu sched;    /* sched.h */
 
 	/* Pause: runnable when all of pause_count, domain pause counts and
@@ -58,6 +59,7 @@ struct vcpu {
 #define VPF_DOWN    1 /* not up (VCPUOP_up) */
 #define VPF_POLL    2 /* together with VPF_BLOCKED: in SCHEDOP_poll */
 	bool initialised; /* has had a context */
+	unsigned long init_busy; /* bit 0: VCPUOP_initialise in progress */
 	bool is_running;  /* on a CPU now (set by sched) */
 	u32 processor;	  /* CPU it runs or last ran on */
 	cpumask_t dirty_cpus; /* CPUs whose TLB may hold its mappings */
@@ -87,7 +89,7 @@ struct domain {
 	u32 max_vcpus;
 	struct vcpu **vcpu;	  /* [max_vcpus], NULL until created */
 	xen_domain_handle_t handle;
-	struct list link;	  /* domain list, ordered by id */
+	struct tasklet free_tasklet; /* after the last reference */
 
 	struct spinlock lock;
 	s32 pause_count;	  /* atomic; all reasons */
@@ -124,7 +126,7 @@ struct domain {
 	u32 tsc_mode, tsc_incarnation;
 	unsigned long vm_assist;
 	bool is_pinned;		    /* dom0_vcpus_pin */
-	bool watchdog_on;
+	u8 watchdog_inuse; /* bit by watchdog */
 	struct timer watchdog[2];
 	u64 stats_ptwr, stats_priv_emul, stats_faults_bounced;
 };
@@ -136,7 +138,7 @@ extern struct domain *idle_domain, *dom_io, *dom_xen;
 #define for_each_vcpu(d, v)                                                    \
 	for (u32 i_##v = 0; i_##v < (d)->max_vcpus; i_##v++)                   \
 		if (((v) = (d)->vcpu[i_##v]) != NULL)
-/* Iteration under domlist_lock: next domain with id >= the given one, with a
+/* Iteration: next domain with id >= the given one, with a
  * reference taken, or NULL. */
 struct domain *domain_get_next(domid_t from);
 
@@ -152,6 +154,7 @@ int __must_check domain_create(domid_t id, const struct domain_config *cfg,
 			       bool privileged, struct domain **ret);
 int __must_check vcpu_create(struct domain *d, u32 id, struct vcpu **ret);
 struct vcpu *idle_vcpu_create(unsigned int cpu);
+void vcpu_free(struct vcpu *v);
 /* Tears down; 0 when all is given back, else -ERESTART. DOMCTL lock held. */
 int domain_kill(struct domain *d);
 struct domain *domain_by_id(domid_t id); /* takes a reference; NULL */
@@ -192,6 +195,10 @@ static inline bool is_control_domain(const struct domain *d)
 {
 	return d->is_privileged;
 }
+/* control/vcpu.c: moves v's vcpu_info into a page of its domain, for good. 0,
+ * -EINVAL. / Back, when the domain goes; senders are gone. */
+int vcpu_info_register(struct vcpu *v, u64 mfn, u32 offset);
+void vcpu_info_release(struct vcpu *v);
 /* control/area.c: registers len bytes at guest address p of current's domain
  * (0: only drops the old one). 0, -EFAULT, -EINVAL. */
 int guest_area_set(struct guest_area *ga, gptr_t p, unsigned int len);
