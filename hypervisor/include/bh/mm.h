@@ -26,11 +26,10 @@ struct page_info {
 	u64 type;  /* PGT_* type, flags and type count */
 	u32 owner; /* frame of the struct domain; 0 none */
 	union {
-		u32 tlb_stamp; /* tlb clock when last writable/freed */
-		u32 order;     /* free: block order */
-		struct {
-			u16 nr_valid; /* partially validated table: entries done */
-			u16 partial;
+		u32 tlb_stamp; /* tlb clock when its last use ended */
+		struct {       /* while it is a page table */
+			u16 nr_valid; /* entries [0, nr_valid) hold references */
+			u16 partial;  /* entry nr_valid holds a general one */
 		};
 	};
 	u32 next, prev; /* list links by frame number; 0 ends */
@@ -44,7 +43,11 @@ _Static_assert(sizeof(struct page_info) == 32, "32 bytes a frame");
 #define PGC_BROKEN     (1UL << 61)
 #define PGC_FREE       (1UL << 60)
 #define PGC_IO	       (1UL << 59) /* not RAM: hole inside a covered chunk */
-#define PGC_DIRTY      (1UL << 58) /* free but not yet scrubbed */
+#define PGC_DIRTY      (1UL << 58) /* free: scrub before the next owner */
+#define PGC_VIRGIN     (1UL << 57) /* free since boot: contents unknown */
+#define PGC_STALE      (1UL << 56) /* free: a TLB may still map it */
+#define PGC_FOREIGN    (1UL << 55) /* another domain's TLB may map it */
+#define PGC_RELEASED   (1UL << 54) /* teardown of its owner has been here */
 /* type */
 #define PGT_TYPE_MASK  (7UL << 61)
 #define PGT_NONE       (0UL << 61)
@@ -57,8 +60,8 @@ _Static_assert(sizeof(struct page_info) == 32, "32 bytes a frame");
 #define PGT_WRITABLE   (7UL << 61)
 #define PGT_PINNED     (1UL << 60)
 #define PGT_VALIDATED  (1UL << 59)
-#define PGT_LOCKED     (1UL << 58) /* page-table update lock */
-#define PGT_PARTIAL    (1UL << 57) /* validation or teardown in progress */
+#define PGT_LOCKED     (1UL << 58) /* update lock; WRITABLE: flush pending */
+#define PGT_PARTIAL    (1UL << 57) /* validation or teardown stopped half-way */
 #define PGT_COUNT_MASK ((1UL << 48) - 1)
 static inline unsigned int pgt_level(u64 type) /* 1..4, else 0 */
 {
@@ -71,6 +74,9 @@ static inline unsigned int pgt_level(u64 type) /* 1..4, else 0 */
 extern unsigned long max_mfn;	/* one past the last frame of RAM */
 extern unsigned long *m2p;	/* M2P_RW_START */
 #define frame_table ((struct page_info *)FRAMETABLE_START)
+/* One bit per 2^16 frames (2 MiB of frame table): is it mapped? */
+#define FRAME_CHUNK_SHIFT 16
+extern unsigned long frame_chunks[];
 /* The frame has a page_info and is RAM. */
 bool mfn_valid(mfn_t mfn);
 static inline struct page_info *mfn_to_page(mfn_t mfn)
@@ -152,8 +158,11 @@ void iounmap(void *va, size_t len);
 #define PTE_HV_UC (PTE_HV_RW | PTE_PCD | PTE_PWT)
 
 /* ---- TLB ----------------------------------------------------------------- */
-/* Loads CR3 (flushes non-global entries). */
+/* Loads CR3. The first form flushes non-global entries only: right between the
+ * two modes of one vCPU. The second flushes everything: right between
+ * address spaces. */
 void tlb_write_cr3(unsigned long cr3);
+void tlb_switch_cr3(unsigned long cr3);
 void tlb_flush_local(void);			/* all, globals too */
 void tlb_flush_one_local(unsigned long va);
 void tlb_flush_mask(const cpumask_t *mask);	/* all, globals too; waits */
@@ -184,8 +193,16 @@ struct page_info *page_from_mfn(mfn_t mfn, struct domain *d);
  */
 int __must_check page_get_type(struct page_info *pg, u64 type,
 			       bool preemptible);
-/* 0, or -ERESTART when preempted in teardown (preemptible only). */
+/*
+ * 0, or -ERESTART when preempted in teardown (preemptible only). The reference
+ * is gone either way; after -ERESTART the page is PARTIAL and somebody holding
+ * a general reference calls page_release_partial() until it returns 0
+ * (pv_defer_release() keeps such pages for the current vCPU).
+ */
 int page_put_type(struct page_info *pg, bool preemptible);
+/* Goes on with the teardown of a PARTIAL page: 0 or -ERESTART. Nothing to do
+ * for a page that is not PARTIAL. */
+int page_release_partial(struct page_info *pg, bool preemptible);
 /* Both references: page_get() + page_get_type(). */
 int __must_check page_get_and_type(struct page_info *pg, struct domain *d,
 				   u64 type, bool preemptible);
@@ -207,12 +224,25 @@ int domain_assign_pages(struct domain *d, struct page_info *pg,
  * it is then ownerless, ready for domain_assign_pages() or heap_free(). The
  * M2P is the caller's. 0, or -EBUSY / -EINVAL with nothing changed. */
 int __must_check domain_steal_page(struct domain *d, struct page_info *pg);
+/*
+ * Takes an ordinary page that nobody else references or uses away from d.
+ * 0: ownerless as fresh from the heap, ready for domain_assign_pages() or
+ * heap_free(); -EINVAL not d's, -EBUSY in use. The M2P entry is the caller's.
+ */
+int __must_check domain_steal_page(struct domain *d, struct page_info *pg);
+/* Drops the owner's own reference of an ordinary page, as when a guest gives it
+ * back; it is freed with its last reference. False: already dropped. */
+bool domain_release_page(struct page_info *pg);
 /* Hypervisor-owned page made visible to d (shared_info, grant frames):
  * writable type, never freed by d. readonly: d may map it only read-only. */
 void page_share_with(struct page_info *pg, struct domain *d, bool readonly);
 /* Takes it back: waits for nothing; true when d has no mapping left and the
  * page may be freed with heap_free(). */
 bool page_unshare(struct page_info *pg);
+/* Takes back a claim or sets it: 0, -ENOMEM, -EINVAL. */
+int domain_claim_pages(struct domain *d, u64 pages);
+/* Free memory not promised to anybody by a claim. */
+unsigned long domain_claimed_pages(void);
 /* Drops all of a dying domain's memory. 0 or -ERESTART. */
 int domain_relinquish_memory(struct domain *d);
 /* Frees what domain_mm_init() made; no vCPU runs on it any more. */

@@ -26,6 +26,8 @@ struct pv_vcpu {
 	struct trap_info trap[256];
 	/* Page tables: frames with type references held. */
 	mfn_t kernel_l4, user_l4; /* INVALID_MFN: none */
+	/* Tables whose teardown was preempted, a reference held on each. */
+	struct page_info *deferred[4];
 	unsigned long cr3;	  /* value to load now */
 	u64 *gdt_ldt_ptes;	  /* 32 entries: 16 GDT, 16 LDT pages */
 	mfn_t gdt_frames[14];
@@ -90,8 +92,11 @@ bool pv_ldt_release(struct vcpu *v); /* true: something was unmapped */
 bool pv_ldt_fault(struct vcpu *v, unsigned long offset);
 
 /* ---- page tables (pv/mmu*.c) ----------------------------------------------- */
-/* Loads v->pv.cr3 for the current mode. v is current. */
+/* Enters v's address space (v->pv.cr3) on this CPU, flushing all of the TLB.
+ * Between v's own two modes use tlb_write_cr3(v->pv.cr3). */
 void pv_load_cr3(struct vcpu *v);
+/* Leaves it for the hypervisor's own tables and flushes all of the TLB. */
+void pv_unload_cr3(struct vcpu *v);
 /* Recomputes v->pv.cr3 from kernel_l4/user_l4/kernel_mode. */
 void pv_update_cr3(struct vcpu *v);
 /* NEW_BASEPTR; v current. 0 or -E, -ERESTART. */
@@ -101,6 +106,11 @@ void pv_l4_init_slots(u64 *l4, struct domain *d);
 /* Validation and teardown of a table page, by page_get_type/page_put_type. */
 int pv_table_validate(struct page_info *pg, u64 type, bool preemptible);
 int pv_table_release(struct page_info *pg, u64 type, bool preemptible);
+/* Keeps a PARTIAL table, with the caller's general reference, to be torn down
+ * by pv_drain_deferred(). */
+void pv_defer_release(struct page_info *pg);
+/* 0 or -ERESTART. v is current or not running. */
+int pv_drain_deferred(struct vcpu *v);
 /* #PF by a guest kernel write on a read-only mapped own L1 table: emulates the
  * instruction. true: handled (or a fault was injected). */
 bool pv_ptwr_fault(struct vcpu *v, unsigned long addr,

@@ -23,6 +23,7 @@ enum lock_rank {
 	LOCK_EVTCHN,	 /* per-domain event table */
 	LOCK_PAGE,	 /* page-table page bit lock (PGT_locked) */
 	LOCK_PAGE_ALLOC, /* domain.page_lock: page lists, tot_pages */
+	LOCK_XMALLOC,	 /* small objects */
 	LOCK_HEAP,	 /* buddy allocator */
 	LOCK_IRQ,	 /* irq descriptors, I/O APIC (irqsave) */
 	LOCK_EVTQ,	 /* one FIFO event queue (irqsave) */
