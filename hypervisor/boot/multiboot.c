@@ -265,7 +265,7 @@ static void mb2_tag(struct boot_info *bi, u32 type, const void *t, u32 size,
 		mb2_mmap(bi, t, size);
 		break;
 	case 8:
-		if (size >= 30 + (c[29] == 1 ? 8 : 0))
+		if (size >= 30 && (c[29] != 1 || size >= 38))
 			fb_set(bi, rd64(t, 8), rd32(t, 16), rd32(t, 20),
 			       rd32(t, 24), c[28], c[29],
 			       (const u8 *)c + 32);
