@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The verbs of the journal, see actions.h. Each looks at the world first and
+ * does nothing if its work is already done, because recovery repeats them.
+ */
+#include "actions.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "bhctl.h"
+#include "fs.h"
+#include "guestfs.h"
+#include "journal.h"
+#include "lvm.h"
+#include "util.h"
+
+/* Is there such a volume, and is it ours? 1 yes, 0 no volume, <0 failed. */
+static int owned(const char *vg, const char *lv, const char *owner)
+{
+	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
+	const struct lv *v;
+	int r = lvm_load(NULL, &l);
+
+	if (r < 0)
+		return r;
+	v = lvm_lv(&l, vg, lv);
+	if (!v)
+		return 0;
+	if (!strv_has(&v->tags, owner))
+		return fail(VMB_CONFLICT,
+			    "volume %s/%s is not tagged %s: left alone", vg, lv,
+			    owner);
+	return 1;
+}
+
+/* VG LV OWNER */
+static int do_lv_remove(const char *const *a)
+{
+	struct timespec nap = { 0, 200 * 1000 * 1000 };
+	int r = 0;
+
+	/* udev or a dying process may have the volume open for a moment. */
+	for (int i = 0; i < 15; i++) {
+		r = owned(a[0], a[1], a[2]);
+		if (r <= 0)
+			return r;
+		r = lvm_remove(a[0], a[1]);
+		if (r >= 0)
+			return 0;
+		nanosleep(&nap, NULL);
+	}
+	return r;
+}
+
+/* PATH */
+static int do_unlink(const char *const *a)
+{
+	if (unlink(a[0]) < 0 && errno != ENOENT)
+		return fail(VMB_FAILED, "cannot remove %s: %m", a[0]);
+	(void)fsync_dir_of(a[0]);
+	return 0;
+}
+
+/* FROM TO */
+static int do_rename(const char *const *a)
+{
+	if (rename(a[0], a[1]) < 0 &&
+	    !(errno == ENOENT && access(a[1], F_OK) == 0))
+		return fail(VMB_FAILED, "cannot rename %s to %s: %m", a[0],
+			    a[1]);
+	(void)fsync_dir_of(a[1]);
+	return 0;
+}
+
+/*
+ * VG LV NEW OLD OWNER: NEW takes the place of LV, which becomes OLD. NEW is
+ * there until the very last step, so a repetition knows where it stands.
+ */
+static int do_lv_swap(const char *const *a)
+{
+	int r = owned(a[0], a[2], a[4]);
+
+	if (r <= 0)
+		return r;
+	r = owned(a[0], a[1], a[4]);
+	if (r > 0)
+		r = lvm_rename(a[0], a[1], a[3]);
+	fault_point("half swapped");
+	return r < 0 ? r : lvm_rename(a[0], a[2], a[1]);
+}
+
+/* VG LV OWNER TAG */
+static int do_lv_untag(const char *const *a)
+{
+	_cleanup_free_ char *full = xasprintf("%s/%s", a[0], a[1]);
+	const char *av[] = { "lvchange", "-q",	"-y", "--deltag",
+			     a[3],	 full,	NULL };
+	int r = owned(a[0], a[1], a[2]);
+
+	return r <= 0 ? r : lvm_cmd(av);
+}
+
+/* VG LV BYTES OWNER */
+static int do_lv_extend(const char *const *a)
+{
+	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
+	uint64_t want = strtoull(a[2], NULL, 10);
+	const struct lv *v;
+	int r = lvm_load(a[0], &l);
+
+	if (r < 0)
+		return r;
+	v = lvm_lv(&l, a[0], a[1]);
+	if (!v || !strv_has(&v->tags, a[3]))
+		return fail(VMB_CONFLICT, "volume %s/%s is not tagged %s", a[0],
+			    a[1], a[3]);
+	return v->size >= want ? 0 : lvm_extend(a[0], a[1], want);
+}
+
+/* VG LV OWNER: grow the file system in it to the volume's size */
+static int do_fs_grow(const char *const *a)
+{
+	_cleanup_free_ char *dev = lv_device(a[0], a[1]);
+	int r = owned(a[0], a[1], a[2]);
+
+	if (r <= 0)
+		return r;
+	return guestfs_grow(dev);
+}
+
+static int marked(const char *vg, const char *lv, const char *tag)
+{
+	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
+	const struct lv *v;
+	int r = lvm_load(vg, &l);
+
+	if (r < 0)
+		return r;
+	v = lvm_lv(&l, vg, lv);
+	return v && strv_has(&v->tags, tag);
+}
+
+/* VG SNAPSHOT MARK: merge a classic snapshot, if so marked, into its origin */
+static int do_lv_merge(const char *const *a)
+{
+	_cleanup_free_ char *full = xasprintf("%s/%s", a[0], a[1]);
+	const char *av[] = { "lvconvert", "-q",	 "-y", "-i", "1",
+			     "--merge",	  full, NULL };
+	int r = marked(a[0], a[1], a[2]);
+
+	return r <= 0 ? r : lvm_cmd(av);
+}
+
+/* VG ORIGIN SNAPSHOT COW-BYTES TAG... : make the snapshot unless it is there */
+static int do_lv_snapshot(unsigned int n, const char *const *a)
+{
+	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
+	_cleanup_strv_ struct strv tags = { 0 };
+	int r = lvm_load(a[0], &l);
+
+	if (r < 0)
+		return r;
+	if (lvm_lv(&l, a[0], a[2]))
+		return 0;
+	for (unsigned int i = 4; i < n; i++)
+		if (strv_add(&tags, a[i]) < 0)
+			return oom();
+	return lvm_snapshot(a[0], a[1], a[2], strtoull(a[3], NULL, 10), &tags);
+}
+
+int action_run(const char *verb, unsigned int n, const char *const *a)
+{
+	static const struct {
+		const char *verb;
+		unsigned int n;
+		int (*fn)(const char *const *a);
+	} acts[] = {
+		{ "lv-remove", 3, do_lv_remove }, { "unlink", 1, do_unlink },
+		{ "rename", 2, do_rename },	  { "lv-swap", 5, do_lv_swap },
+		{ "lv-extend", 4, do_lv_extend }, { "fs-grow", 3, do_fs_grow },
+		{ "lv-merge", 3, do_lv_merge },	  { "enable", 1, bhctl_enable },
+		{ "disable", 1, bhctl_disable },  { "stop", 1, bhctl_kill },
+		{ "lv-untag", 4, do_lv_untag },
+	};
+
+	if (streq(verb, "lv-snapshot") && n >= 5)
+		return do_lv_snapshot(n, a);
+	for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
+		if (streq(acts[i].verb, verb) && acts[i].n == n)
+			return acts[i].fn(a);
+	return fail(VMB_FAILED,
+		    "journal: unknown action \"%s\"; was it written by a newer vm-bootstrap?",
+		    verb);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See bhctl.h. BULKHEAD_BHCTL names another program, for tests. On a host
+ * without bhctl a guest is certainly not running under it, so stopping and
+ * disabling succeed; starting says what is missing.
+ */
+#include "bhctl.h"
+
+#include <json-c/json.h>
+
+#include "run.h"
+#include "util.h"
+
+static const char *program(void)
+{
+	const char *p = getenv("BULKHEAD_BHCTL");
+
+	return p ? p : "bhctl";
+}
+
+static int call(const char *const argv[], bool missing_ok)
+{
+	_cleanup_buf_ struct buf out = { 0 }, err = { 0 };
+	int rc = run(argv, RUN_QUIET | RUN_KEEP, &out, &err);
+
+	if (rc == 0 || (rc == 127 && missing_ok))
+		return 0;
+	if (rc == 127)
+		return fail(VMB_FAILED,
+			    "%s is not installed: the guest is made but cannot be started here",
+			    argv[0]);
+	return fail(VMB_FAILED, "%s %s %s: %s", argv[0], argv[1], argv[2],
+		    err.s ? strstrip(err.s) : "failed");
+}
+
+int bhctl_enable(const char *const *a)
+{
+	const char *av[] = { program(), "enable", a[0], NULL };
+
+	return call(av, false);
+}
+
+int bhctl_disable(const char *const *a)
+{
+	const char *av[] = { program(), "disable", a[0], NULL };
+
+	return call(av, true);
+}
+
+int bhctl_kill(const char *const *a)
+{
+	const char *av[] = { program(), "destroy", a[0], NULL };
+
+	return bhctl_is_running(a[0]) ? call(av, true) : 0;
+}
+
+int bhctl_start(const char *guest)
+{
+	const char *av[] = { program(), "start", guest, NULL };
+
+	return call(av, false);
+}
+
+int bhctl_shutdown(const char *guest)
+{
+	const char *av[] = { program(), "shutdown", "--wait", guest, NULL };
+
+	return call(av, true);
+}
+
+static bool row_is_running(json_object *o, const char *guest)
+{
+	json_object *v;
+
+	if (!json_object_object_get_ex(o, "name", &v) ||
+	    !streq(json_object_get_string(v), guest))
+		return false;
+	/* A stopped guest is listed too, without a domain id. */
+	if (json_object_object_get_ex(o, "domid", &v) ||
+	    json_object_object_get_ex(o, "id", &v))
+		return v && json_object_get_type(v) == json_type_int &&
+		       json_object_get_int(v) > 0;
+	return false;
+}
+
+static bool listed_running(json_object *root, const char *guest)
+{
+	if (json_object_get_type(root) == json_type_object) {
+		json_object_object_foreach(root, key, val)
+		{
+			(void)key;
+			if (json_object_get_type(val) == json_type_array &&
+			    listed_running(val, guest))
+				return true;
+		}
+		return false;
+	}
+	for (size_t i = 0; i < json_object_array_length(root); i++)
+		if (row_is_running(json_object_array_get_idx(root, i), guest))
+			return true;
+	return false;
+}
+
+int bhctl_is_running(const char *guest)
+{
+	const char *av[] = { program(), "list", "--json", NULL };
+	_cleanup_buf_ struct buf out = { 0 };
+	json_object *root;
+	bool yes;
+
+	if (run(av, RUN_QUIET, &out, NULL) != 0 || !out.s)
+		return 0;
+	root = json_tokener_parse(out.s);
+	if (!root)
+		return 0;
+	yes = listed_running(root, guest);
+	json_object_put(root);
+	return yes;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm-bootstrap export and import of a whole guest: one tar file, zstd packed,
+ * with the guest's description, its configuration and its disk as a sparse
+ * member holding only the blocks in use. A running guest is exported from a
+ * snapshot.
+ */
+#define _GNU_SOURCE
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+
+#include "bhctl.h"
+#include "cmd.h"
+#include "fs.h"
+#include "journal.h"
+#include "lock.h"
+#include "make.h"
+#include "names.h"
+
+#define META_NAME "bulkhead-guest.json"
+#define DISK_NAME "root.img"
+#define CHUNK	  (1u << 20)
+
+static int add_text(struct archive *a, const char *name, const char *text)
+{
+	struct archive_entry *e = archive_entry_new();
+	size_t n = strlen(text);
+	int r;
+
+	archive_entry_set_pathname(e, name);
+	archive_entry_set_size(e, (la_int64_t)n);
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_perm(e, 0600);
+	r = archive_write_header(a, e);
+	archive_entry_free(e);
+	return r != ARCHIVE_OK || archive_write_data(a, text, n) != (ssize_t)n ?
+		       -EIO :
+		       0;
+}
+
+static bool all_zero(const char *p, size_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+/* First pass finds the holes, second writes what is between them. */
+static int add_disk(struct archive *a, const char *dev)
+{
+	_cleanup_close_ int fd = open(dev, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *chunk = malloc(CHUNK);
+	struct archive_entry *e = archive_entry_new();
+	uint64_t size, off;
+	int r = 0;
+
+	if (fd < 0 || !chunk || !e || fs_device_size(dev, &size) < 0) {
+		archive_entry_free(e);
+		return fail(VMB_FAILED, "cannot read %s: %m", dev);
+	}
+	archive_entry_set_pathname(e, DISK_NAME);
+	archive_entry_set_size(e, (la_int64_t)size);
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_perm(e, 0600);
+	for (int pass = 0; pass < 2 && r >= 0; pass++) {
+		for (off = 0; r >= 0 && off < size; off += CHUNK) {
+			size_t n = size - off < CHUNK ? (size_t)(size - off) : CHUNK;
+
+			if (pread(fd, chunk, n, (off_t)off) != (ssize_t)n)
+				r = -EIO;
+			else if (pass == 0 && !all_zero(chunk, n))
+				archive_entry_sparse_add_entry(
+					e, (la_int64_t)off, (la_int64_t)n);
+			else if (pass == 1 &&
+				 archive_write_data(a, chunk, n) != (ssize_t)n)
+				r = -EIO;
+			if (off % (CHUNK * 64ull) == 0)
+				progress(pass ? "writing" : "reading",
+					 (unsigned int)(off * 100 / size));
+		}
+		if (pass == 0 && r >= 0 &&
+		    archive_write_header(a, e) != ARCHIVE_OK)
+			r = -EIO;
+	}
+	progress_end();
+	archive_entry_free(e);
+	return r < 0 ? fail(VMB_FAILED, "cannot write the disk: %s",
+			    archive_error_string(a) ? archive_error_string(a) :
+						      strerror(-r)) :
+		       0;
+}
+
+static int write_archive(const char *file, const struct guest *g,
+			 const char *dev)
+{
+	_cleanup_free_ char *json = guest_to_json(g);
+	_cleanup_free_ char *cfgp = guest_cfg_path(g->name), *cfg = NULL;
+	struct archive *a = archive_write_new();
+	int r = 0;
+
+	archive_write_set_format_pax(a);
+	if (archive_write_add_filter_zstd(a) == ARCHIVE_FATAL)
+		archive_write_add_filter_gzip(a);
+	if (archive_write_open_filename(a, file) != ARCHIVE_OK)
+		r = fail(VMB_FAILED, "cannot write %s: %s", file,
+			 archive_error_string(a));
+	(void)read_file(cfgp, 1 << 20, &cfg, NULL);
+	if (r >= 0 && (add_text(a, META_NAME, json) < 0 ||
+		       add_text(a, "guest.cfg", cfg ? cfg : "") < 0))
+		r = fail(VMB_FAILED, "cannot write %s: %s", file,
+			 archive_error_string(a));
+	if (r >= 0)
+		r = add_disk(a, dev);
+	if (archive_write_close(a) != ARCHIVE_OK && r >= 0)
+		r = fail(VMB_FAILED, "cannot write %s: %s", file,
+			 archive_error_string(a));
+	archive_write_free(a);
+	return r;
+}
+
+static int export_guest(struct guest *g, const char *file)
+{
+	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
+	struct journal *j _cleanup_journal_ = NULL;
+	_cleanup_free_ char *root = lv_root(g->name);
+	_cleanup_free_ char *tmp = xasprintf("%s+.export", root);
+	_cleanup_free_ char *dev = lv_device(g->vg, tmp);
+	_cleanup_free_ char *owner = guest_owner_tag(g->name);
+	_cleanup_free_ char *part = xasprintf("%s.partial", file);
+	_cleanup_strv_ struct strv tags = { 0 };
+	const struct lv *v;
+	int r = lvm_load(g->vg, &l);
+
+	if (r < 0)
+		return r;
+	v = root ? lvm_lv(&l, g->vg, root) : NULL;
+	if (!v || !tmp || !dev || !owner || !part)
+		return fail(VMB_MISSING, "volume %s/%s is gone", g->vg, root);
+	r = guest_tags(g, "temporary", &tags);
+	if (r >= 0)
+		r = journal_begin("guest", g->name, "export", &j);
+	if (r >= 0)
+		r = journal_undo(j, "lv-remove", g->vg, tmp, owner, NULL);
+	if (r >= 0)
+		r = journal_undo(j, "unlink", part, NULL);
+	if (r >= 0)
+		r = lvm_snapshot(g->vg, root, tmp,
+				 lv_is_thin(v) ? 0 : v->size / 5 + (64u << 20),
+				 &tags);
+	if (r >= 0)
+		r = write_archive(part, g, dev);
+	if (r >= 0)
+		r = journal_redo(j, "rename", part, file, NULL);
+	if (r >= 0)
+		r = journal_redo(j, "lv-remove", g->vg, tmp, owner, NULL);
+	return r < 0 ? r : journal_commit(&j);
+}
+
+int cmd_export(int argc, char **argv)
+{
+	struct guest g _cleanup_guest_ = { 0 };
+	_cleanup_lock_ int lock = -1;
+	_cleanup_free_ char *cwd = NULL, *file = NULL;
+	int r;
+
+	if (argc != 3 || *argv[1] == '-')
+		return usage_of("export");
+	r = name_check_guest(argv[1]);
+	if (r < 0)
+		return r;
+	lock = begin_guest(argv[1], "export");
+	if (lock < 0)
+		return lock;
+	r = guest_load(argv[1], &g);
+	if (r < 0)
+		return r;
+	/* The journal needs a path that means the same in the next run. */
+	cwd = getcwd(NULL, 0);
+	file = *argv[2] == '/' ? strdup(argv[2]) :
+				 xasprintf("%s/%s", cwd ? cwd : "", argv[2]);
+	r = file ? export_guest(&g, file) : oom();
+	if (r >= 0)
+		note("guest %s is exported to %s", g.name, file);
+	return r;
+}
+
+static struct archive *open_guest(const char *file)
+{
+	struct archive *a = archive_read_new();
+
+	archive_read_support_filter_all(a);
+	archive_read_support_format_tar(a);
+	if (archive_read_open_filename(a, file, 1 << 16) == ARCHIVE_OK)
+		return a;
+	archive_read_free(a);
+	return NULL;
+}
+
+static int read_meta(const char *file, struct guest *ret)
+{
+	struct archive *a = open_guest(file);
+	struct archive_entry *e;
+	char text[65536];
+	int r = -EINVAL;
+	ssize_t n;
+
+	if (a && archive_read_next_header(a, &e) == ARCHIVE_OK &&
+	    streq(archive_entry_pathname(e), META_NAME) &&
+	    (n = archive_read_data(a, text, sizeof(text) - 1)) > 0) {
+		text[n] = 0;
+		r = guest_parse(text, ret);
+	}
+	if (a)
+		archive_read_free(a);
+	return r < 0 ? fail(VMB_SOURCE, "%s is not an exported guest, or damaged",
+			    file) :
+		       0;
+}
+
+static int restore_disk(const char *dev, void *arg)
+{
+	const char *file = arg;
+	struct archive *a = open_guest(file);
+	_cleanup_close_ int fd = open(dev, O_WRONLY | O_CLOEXEC);
+	struct archive_entry *e;
+	const void *buf;
+	la_int64_t off;
+	size_t n;
+	int r = ARCHIVE_FATAL;
+	bool found = false;
+
+	while (a && fd >= 0 && !found &&
+	       (r = archive_read_next_header(a, &e)) == ARCHIVE_OK)
+		found = streq(archive_entry_pathname(e), DISK_NAME);
+	while (found &&
+	       (r = archive_read_data_block(a, &buf, &n, &off)) == ARCHIVE_OK)
+		if (n && pwrite(fd, buf, n, off) != (ssize_t)n) {
+			r = ARCHIVE_FATAL;
+			break;
+		}
+	if (!found || r != ARCHIVE_EOF)
+		r = fail(VMB_SOURCE, "%s: damaged: %s", file,
+			 a && archive_error_string(a) ? archive_error_string(a) :
+							"no disk in it");
+	else
+		r = fsync(fd) < 0 ? fail(VMB_FAILED, "%s: %m", dev) : 0;
+	if (a)
+		archive_read_free(a);
+	return r;
+}
+
+static int new_identity(struct guest *g)
+{
+	uint8_t u[16];
+	int r = 0;
+
+	uuid_random(u);
+	free(g->uuid);
+	g->uuid = uuid_text(u);
+	for (size_t i = 0; r >= 0 && i < g->n_nics; i++)
+		r = mac_random(&g->nics[i].mac);
+	return g->uuid ? r : oom();
+}
+
+static int import_guest(struct guest *g, const char *file, const char *name,
+			bool keep, const char *vg, const char *pool)
+{
+	struct make_req q = { .g = g, .kind = SRC_STREAM, .stream = restore_disk,
+			      .stream_arg = (void *)(uintptr_t)file };
+	uint64_t was = g->disk;
+	int r;
+
+	free(g->name);
+	g->name = strdup(name);
+	if (!keep) {
+		free(g->hostname);
+		g->hostname = strdup(name);
+		r = new_identity(g);
+		if (r < 0)
+			return r;
+	}
+	if (streq(g->boot, "host") && g->kernel && access(g->kernel, R_OK) < 0) {
+		_cleanup_free_ char *extra = TAKE_PTR(g->extra);
+
+		free(g->kernel);
+		free(g->ramdisk);
+		g->kernel = g->ramdisk = NULL;
+		r = guest_choose_kernel(g, extra && startswith(extra, "console=hvc0 ") ?
+						   extra + 13 :
+						   "");
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < g->n_nics; i++)
+		if (guest_mac_taken(g->nics[i].mac, name))
+			return fail(VMB_CONFLICT,
+				    "MAC address %s belongs to another guest; leave --keep-identity out",
+				    g->nics[i].mac);
+	q.keep_identity = keep;
+	q.src_bytes = was;
+	q.want_vg = vg;
+	q.want_pool = pool;
+	q.id.hostname = g->hostname ? g->hostname : name;
+	q.id.keep_root = true;
+	q.id.net_detect = true;
+	q.id.nics = g->nics;
+	q.id.n_nics = g->n_nics;
+	return guest_make(&q);
+}
+
+int cmd_import(int argc, char **argv)
+{
+	static const struct option opts[] = { { "keep-identity", 0, 0, 'k' },
+					      { "vg", 1, 0, 'v' },
+					      { "pool", 1, 0, 'p' },
+					      { "help", 0, 0, 'h' },
+					      { 0, 0, 0, 0 } };
+	struct guest g _cleanup_guest_ = { 0 };
+	_cleanup_lock_ int lock = -1;
+	_cleanup_free_ char *name = NULL;
+	const char *vg = NULL, *pool = NULL;
+	bool keep = false;
+	int o, r;
+
+	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
+		if (o == 'k')
+			keep = true;
+		else if (o == 'v')
+			vg = optarg;
+		else if (o == 'p')
+			pool = optarg;
+		else
+			return usage_of("import");
+	}
+	if (argc - optind < 1 || argc - optind > 2)
+		return usage_of("import");
+	if (access(argv[optind], R_OK) < 0)
+		return fail(VMB_MISSING, "cannot read %s: %m", argv[optind]);
+	r = read_meta(argv[optind], &g);
+	if (r < 0)
+		return r;
+	name = strdup(argc - optind == 2 ? argv[optind + 1] : g.name);
+	r = name ? name_check_guest(name) : oom();
+	if (r < 0)
+		return r;
+	lock = begin_guest(name, "import");
+	if (lock < 0)
+		return lock;
+	if (guest_exists(name))
+		return fail(VMB_CONFLICT,
+			    "guest %s exists already; give another name", name);
+	r = import_guest(&g, argv[optind], name, keep, vg, pool);
+	if (r >= 0)
+		note("guest %s is imported", name);
+	return r;
+}

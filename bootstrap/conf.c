@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See conf.h. Values are checked where they are used, with the same checks as
+ * the command line's; here only the keys are known.
+ */
+#include "conf.h"
+
+#include <errno.h>
+
+#include "util.h"
+
+static struct {
+	const char *key;
+	char *value;
+} settings[] = {
+	{ "volume-group", NULL }, { "thin-pool", NULL },
+	{ "bridge", NULL },	  { "template", NULL },
+	{ "memory", NULL },	  { "vcpus", NULL },
+	{ "disk", NULL },	  { "swap", NULL },
+	{ "pool-data-limit", NULL }, { "pool-metadata-limit", NULL },
+	{ "gateway", NULL },	  { "netmask", NULL },
+	{ "dns", NULL },	  { "ssh-key", NULL },
+	{ "role-path", NULL },	  { "wait-timeout", NULL },
+	{ "mirror", NULL },	  { "wipe", NULL },
+};
+
+int conf_parse(const char *path, char *text, conf_fn fn, void *arg)
+{
+	unsigned int no = 0;
+
+	while (text && *text) {
+		unsigned int first = no + 1;
+		char *line = text, *eq, *nl;
+
+		for (;;) {
+			nl = strchr(text, '\n');
+			no++;
+			if (!nl) {
+				text += strlen(text);
+				break;
+			}
+			text = nl + 1;
+			if (nl > line && nl[-1] == '\\') {
+				nl[-1] = nl[0] = ' ';
+				continue;
+			}
+			*nl = 0;
+			break;
+		}
+		line = strstrip(line);
+		if (!*line || *line == '#')
+			continue;
+		eq = strchr(line, '=');
+		if (!eq)
+			return fail(VMB_USAGE,
+				    "%s:%u: expected \"key = value\", found \"%.60s\"",
+				    path, first, line);
+		*eq = 0;
+		if (fn(path, first, strstrip(line), strstrip(eq + 1), arg) < 0)
+			return -VMB_USAGE;
+	}
+	return 0;
+}
+
+int conf_read(const char *path, conf_fn fn, void *arg)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = read_file(path, 1 << 20, &text, NULL);
+
+	if (r < 0)
+		return fail(VMB_MISSING, "cannot read %s: %s", path,
+			    strerror(-r));
+	return conf_parse(path, text, fn, arg);
+}
+
+static int set(const char *file, unsigned int line, const char *key,
+	       const char *value, void *arg _unused_)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		if (!streq(settings[i].key, key))
+			continue;
+		free(settings[i].value);
+		settings[i].value = *value ? strdup(value) : NULL;
+		return 0;
+	}
+	return fail(VMB_USAGE,
+		    "%s:%u: unknown setting \"%s\"; vm-bootstrap(8) lists them",
+		    file, line, key);
+}
+
+int conf_load(void)
+{
+	_cleanup_free_ char *path = etc_path("bootstrap.conf");
+
+	if (!path)
+		return oom();
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	return conf_read(path, set, NULL);
+}
+
+const char *conf_get(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (streq(settings[i].key, key))
+			return settings[i].value;
+	return NULL;
+}
+
+double conf_percent(const char *key, double dflt)
+{
+	const char *v = conf_get(key);
+	double d = v ? strtod(v, NULL) : dflt;
+
+	return d > 0 && d <= 100 ? d : dflt;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ways to fill a template's fresh file system. All run in ns_run's child
+ * with the volume mounted at mnt.
+ */
+#pragma once
+
+#include "recipe.h"
+
+struct fill_recipe {
+	const struct recipe *recipe;
+	const char *mirror; /* from the command line, or NULL */
+	const char *boot;
+	char *const *uuid; /* where the volume's UUID will be, once known */
+};
+
+int fill_tiny(const char *mnt, void *fill_recipe);
+int fill_debian(const char *mnt, void *fill_recipe);
+int fill_dnf(const char *mnt, void *fill_recipe);
+
+struct fill_import {
+	const char *file; /* tarball or raw image */
+	char *const *uuid;
+};
+int fill_tar(const char *mnt, void *fill_import);
+int fill_image(const char *mnt, void *fill_import);
+/* True if the file is a disk or file-system image, not an archive. */
+bool import_is_image(const char *file);
+bool import_is_qcow2(const char *file);
+/* Sum of what is in the archive, to size the volume. */
+int import_measure(const char *file, uint64_t *ret_bytes);
+
+/* What every guest made by us gets: ready mark, growth, first boot menu. */
+int fill_guest_tools(const char *mnt);
+int fill_boot_menu(const char *mnt, const char *uuid);

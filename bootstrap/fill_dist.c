@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Templates of real distributions, made by their own tools: mmdebstrap (or
+ * debootstrap) for Debian and Ubuntu, dnf --installroot for Fedora and EL.
+ * Mirrors come from the host's own configuration, because that is the one the
+ * administrator trusts and can reach.
+ */
+#define _GNU_SOURCE
+#include "fill.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "fs.h"
+#include "guestfs.h"
+#include "run.h"
+
+struct watch {
+	const struct {
+		const char *text;
+		unsigned int pct;
+		const char *phase;
+	} *phase;
+	size_t n;
+	char error[400], last[200];
+};
+
+static const struct {
+	const char *text;
+	unsigned int pct;
+	const char *phase;
+} deb_phases[] = {
+	{ "apt-get update", 2, "reading package lists" },
+	{ "downloading", 8, "downloading packages" },
+	{ "extracting archives", 30, "unpacking the base system" },
+	{ "installing essential", 40, "configuring the base system" },
+	{ "installing remaining", 55, "installing packages" },
+	{ "cleaning", 90, "cleaning up" },
+	{ "I: Retrieving", 8, "downloading packages" },
+	{ "I: Extracting", 30, "unpacking the base system" },
+	{ "I: Unpacking the base", 45, "configuring the base system" },
+	{ "I: Configuring", 60, "installing packages" },
+}, dnf_phases[] = {
+	{ "Dependencies resolved", 10, "resolving dependencies" },
+	{ "Downloading Packages", 15, "downloading packages" },
+	{ "Running transaction", 40, "installing packages" },
+	{ "Complete!", 90, "cleaning up" },
+};
+
+static void watch_line(const char *line, void *arg)
+{
+	struct watch *w = arg;
+
+	for (size_t i = 0; i < w->n; i++)
+		if (strstr(line, w->phase[i].text))
+			progress(w->phase[i].phase, w->phase[i].pct);
+	if (startswith(line, "E:") || startswith(line, "W: Failure") ||
+	    startswith(line, "Error:") || startswith(line, "Err:"))
+		if (!*w->error || startswith(line, "E: ") || startswith(line, "Error:"))
+			snprintf(w->error, sizeof(w->error), "%s", line);
+	if (*line)
+		snprintf(w->last, sizeof(w->last), "%s", line);
+	if (getenv("VM_BOOTSTRAP_VERBOSE"))
+		fprintf(stderr, "  %s\n", line);
+}
+
+/* "deb" lines from the host's apt: the archive's place, for our suite. */
+static int host_mirrors(const struct recipe *r, struct strv *ret)
+{
+	const char *av[] = { "apt-get", "indextargets", "--format",
+			     "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+			     "Created-By: Packages", NULL };
+	_cleanup_buf_ struct buf out = { 0 };
+	_cleanup_free_ char *base = NULL, *security = NULL;
+	bool ubuntu = streq(r->distribution, "ubuntu");
+	char *save = NULL;
+
+	if (run(av, RUN_QUIET, &out, NULL) == 0 && out.s)
+		for (char *l = strtok_r(out.s, "\n", &save); l;
+		     l = strtok_r(NULL, "\n", &save)) {
+			char uri[300], rel[100], comp[100];
+
+			if (sscanf(l, "%299s %99s %99s", uri, rel, comp) != 3 ||
+			    !streq(comp, "main") || !strstr(uri, r->distribution))
+				continue;
+			if (endswith(rel, "-security") && !security)
+				security = strdup(uri);
+			else if (!strchr(rel, '-') && !base)
+				base = strdup(uri);
+		}
+	if (!base)
+		return fail(VMB_SOURCE,
+			    "the host's apt knows no %s archive; give one with --mirror URL, or mirror = in bootstrap.conf",
+			    r->distribution);
+	if (strv_addf(ret, "deb %s %s %s", base, r->suite, r->components) < 0 ||
+	    strv_addf(ret, "deb %s %s-updates %s", base, r->suite,
+		      r->components) < 0 ||
+	    strv_addf(ret, "deb %s %s-security %s",
+		      ubuntu || !security ? base : security, r->suite,
+		      r->components) < 0)
+		return oom();
+	/* Debian keeps security updates in an archive of their own. */
+	if (!ubuntu && !security) {
+		free(ret->v[--ret->n]);
+		ret->v[ret->n] = NULL;
+	}
+	return 0;
+}
+
+static int mirror_lines(const struct fill_recipe *f, struct strv *ret)
+{
+	const char *m = f->mirror ? f->mirror : f->recipe->mirror;
+
+	if (!m)
+		return host_mirrors(f->recipe, ret);
+	/* "[trusted=yes] URL" passes options on. */
+	if (strv_addf(ret, "deb %s %s %s", m, f->recipe->suite,
+		      f->recipe->components) < 0)
+		return oom();
+	return 0;
+}
+
+static char *join(const struct strv *a, const struct strv *b, char sep)
+{
+	_cleanup_buf_ struct buf out = { 0 };
+
+	(void)buf_add(&out, "", 0);
+	for (int k = 0; k < 2; k++) {
+		const struct strv *s = k ? b : a;
+
+		for (size_t i = 0; s && i < s->n; i++)
+			if (buf_addf(&out, "%.*s%s", out.n ? 1 : 0, &sep,
+				     s->v[i]) < 0)
+				return NULL;
+	}
+	return TAKE_PTR(out.s);
+}
+
+static bool wants_kernel(const struct fill_recipe *f)
+{
+	return !streq(f->boot, "host");
+}
+
+static int source_failed(const char *program, int rc, const struct watch *w)
+{
+	return fail(VMB_SOURCE, "%s failed (exit code %d): %s", program, rc,
+		    *w->error ? w->error : w->last);
+}
+
+static int run_debootstrap(const struct fill_recipe *f, const char *mnt,
+			   const char *include, const struct strv *mirrors,
+			   struct watch *w)
+{
+	/* debootstrap takes one bare URL: the first line's. */
+	_cleanup_strv_ struct strv words = { 0 };
+	_cleanup_free_ char *inc = xasprintf("--include=%s", include);
+	const char *url = NULL;
+	int rc;
+
+	if (!inc || strv_split(&words, mirrors->v[0], " ") < 0)
+		return oom();
+	for (size_t i = 0; i < words.n && !url; i++)
+		if (strstr(words.v[i], ":/"))
+			url = words.v[i];
+	{
+		const char *av[] = { "debootstrap", "--variant=minbase", inc,
+				     f->recipe->suite, mnt, url, NULL };
+
+		rc = run_lines(av, watch_line, w);
+	}
+	return rc ? source_failed("debootstrap", rc, w) : 0;
+}
+
+static int run_mmdebstrap(const struct fill_recipe *f, const char *mnt,
+			  const char *include, const struct strv *mirrors,
+			  struct watch *w)
+{
+	_cleanup_strv_ struct strv av = { 0 };
+	int rc = strv_split(&av,
+			    "mmdebstrap --mode=root --variant=minbase "
+			    "--format=directory --skip=cleanup/apt/lists/fail",
+			    " ");
+
+	if (rc >= 0)
+		rc = strv_addf(&av, "--include=%s", include);
+	if (rc >= 0)
+		rc = strv_add(&av, f->recipe->suite);
+	if (rc >= 0)
+		rc = strv_add(&av, mnt);
+	for (size_t i = 0; rc >= 0 && i < mirrors->n; i++)
+		rc = strv_add(&av, mirrors->v[i]);
+	if (rc < 0)
+		return oom();
+	rc = run_lines((const char *const *)av.v, watch_line, w);
+	return rc ? source_failed("mmdebstrap", rc, w) : 0;
+}
+
+static int run_steps(const struct fill_recipe *f, const char *mnt)
+{
+	int r = chroot_prepare(mnt);
+
+	for (size_t i = 0; r >= 0 && i < f->recipe->run.n; i++) {
+		int rc;
+
+		progress("running the recipe's steps", 92);
+		rc = guestfs_shell(f->recipe->run.v[i], NULL, NULL);
+		if (rc)
+			r = fail(VMB_FAILED, "%s: step \"%s\" failed (exit code %d)",
+				 f->recipe->path, f->recipe->run.v[i], rc);
+	}
+	return r;
+}
+
+static int finish(const struct fill_recipe *f, const char *mnt)
+{
+	int r = run_steps(f, mnt);
+
+	if (r >= 0)
+		r = fill_guest_tools(mnt);
+	if (r >= 0 && wants_kernel(f))
+		r = fill_boot_menu(mnt, *f->uuid);
+	return r;
+}
+
+int fill_debian(const char *mnt, void *arg)
+{
+	const struct fill_recipe *f = arg;
+	_cleanup_strv_ struct strv mirrors = { 0 };
+	_cleanup_free_ char *include = NULL;
+	struct watch w = { (const void *)deb_phases, ARRAY_SIZE(deb_phases),
+			   "", "" };
+	int r;
+
+	if (!f->recipe->distribution || !f->recipe->suite)
+		return fail(VMB_USAGE, "%s: distribution and suite are needed",
+			    f->recipe->path);
+	r = mirror_lines(f, &mirrors);
+	if (r < 0)
+		return r;
+	include = join(&f->recipe->packages,
+		       wants_kernel(f) ? &f->recipe->boot_packages : NULL, ',');
+	if (!include)
+		return oom();
+	progress("starting", 1);
+	if (have_program("mmdebstrap"))
+		r = run_mmdebstrap(f, mnt, include, &mirrors, &w);
+	else if (have_program("debootstrap"))
+		r = run_debootstrap(f, mnt, include, &mirrors, &w);
+	else
+		r = fail(VMB_MISSING,
+			 "building %s needs mmdebstrap or debootstrap; install one of them",
+			 f->recipe->name);
+	return r < 0 ? r : finish(f, mnt);
+}
+
+int fill_dnf(const char *mnt, void *arg)
+{
+	const struct fill_recipe *f = arg;
+	_cleanup_strv_ struct strv av = { 0 };
+	struct watch w = { (const void *)dnf_phases, ARRAY_SIZE(dnf_phases),
+			   "", "" };
+	const char *mirror = f->mirror ? f->mirror : f->recipe->mirror;
+	const struct strv *lists[] = { &f->recipe->packages,
+				       wants_kernel(f) ?
+					       &f->recipe->boot_packages :
+					       NULL };
+	int r;
+
+	if (!have_program("dnf"))
+		return fail(VMB_MISSING, "building %s needs dnf; install it",
+			    f->recipe->name);
+	r = strv_split(&av,
+		       "dnf -y --setopt=install_weak_deps=False "
+		       "--setopt=tsflags=nodocs --setopt=keepcache=False",
+		       " ");
+	if (r >= 0)
+		r = strv_addf(&av, "--installroot=%s", mnt);
+	if (r >= 0 && f->recipe->suite)
+		r = strv_addf(&av, "--releasever=%s", f->recipe->suite);
+	if (r >= 0 && mirror) {
+		r = strv_split(&av, "--disablerepo=* --enablerepo=bulkhead", " ");
+		if (r >= 0)
+			r = strv_addf(&av, "--repofrompath=bulkhead,%s", mirror);
+		/* A directory of one's own has no key. */
+		if (r >= 0 && (startswith(mirror, "/") || startswith(mirror, "file:")))
+			r = strv_add(&av, "--setopt=bulkhead.gpgcheck=0");
+	}
+	if (r >= 0)
+		r = strv_add(&av, "install");
+	for (size_t k = 0; k < ARRAY_SIZE(lists); k++)
+		for (size_t i = 0; r >= 0 && lists[k] && i < lists[k]->n; i++)
+			r = strv_add(&av, lists[k]->v[i]);
+	if (r < 0)
+		return oom();
+	r = chroot_prepare(mnt); /* scriptlets want /dev and /proc */
+	if (r < 0)
+		return r;
+	progress("resolving dependencies", 2);
+	r = run_lines((const char *const *)av.v, watch_line, &w);
+	if (r)
+		return source_failed("dnf", r, &w);
+	for (size_t i = 0; i < f->recipe->run.n; i++) {
+		r = guestfs_shell(f->recipe->run.v[i], NULL, NULL);
+		if (r)
+			return fail(VMB_FAILED,
+				    "%s: step \"%s\" failed (exit code %d)",
+				    f->recipe->path, f->recipe->run.v[i], r);
+	}
+	r = fill_guest_tools(mnt);
+	return r >= 0 && wants_kernel(f) ? fill_boot_menu(mnt, *f->uuid) : r;
+}

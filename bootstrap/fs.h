@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * File systems as things on a block device: recognise, make, copy, give a new
+ * UUID, write a swap header. What happens inside a mounted one is guestfs.h.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* type and uuid are malloc'd; type NULL if nothing is recognised. */
+int fs_probe(const char *dev, char **ret_type, char **ret_uuid);
+/* Fails with the list of what is supported. */
+int fs_check_type(const char *type);
+int fs_make(const char *dev, const char *type, const char *uuid,
+	    const char *features);
+int fs_set_uuid(const char *dev, const char *type, const char *uuid);
+/* Replays the journal and repairs what is safe; for copies of live disks. */
+int fs_repair(const char *dev, const char *type);
+int fs_device_size(const char *dev, uint64_t *ret);
+/* Bytes the file system occupies at least (its own length for ext4). */
+int fs_length(const char *dev, uint64_t *ret);
+/* Copies only blocks in use where the file system can tell. */
+int fs_copy(const char *src, const char *dst, const char *type,
+	    const char *label);
+int fs_write_swap(const char *dev, const uint8_t uuid[16]);
+int fs_wipe(const char *dev, const char *label);
+
+/* Progress: one line that moves on a terminal, a line per phase otherwise. */
+void progress(const char *what, unsigned int percent);
+void progress_end(void);

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See guest.h. */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <json-c/json.h>
+#include <time.h>
+
+void guest_done(struct guest *g)
+{
+	free(g->name);
+	free(g->hostname);
+	free(g->uuid);
+	free(g->vg);
+	free(g->template);
+	free(g->boot);
+	free(g->fstype);
+	free(g->created);
+	free(g->kernel);
+	free(g->ramdisk);
+	free(g->extra);
+	for (size_t i = 0; i < g->n_nics; i++)
+		nic_done(&g->nics[i]);
+	memset(g, 0, sizeof(*g));
+}
+
+char *guest_cfg_path(const char *name)
+{
+	return etc_path("guests/%s.cfg", name);
+}
+
+char *guest_meta_path(const char *name)
+{
+	return state_path("guests/%s.json", name);
+}
+
+bool guest_exists(const char *name)
+{
+	_cleanup_free_ char *p = guest_cfg_path(name);
+
+	return p && access(p, F_OK) == 0;
+}
+
+char *guest_owner_tag(const char *name)
+{
+	return xasprintf(TAG_GUEST "%s", name);
+}
+
+char *time_now_text(void)
+{
+	time_t t = time(NULL);
+	struct tm tm;
+	char buf[32];
+
+	gmtime_r(&t, &tm);
+	strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return strdup(buf);
+}
+
+int guest_tags(const struct guest *g, const char *role, struct strv *ret)
+{
+	if (strv_addf(ret, TAG_GUEST "%s", g->name) < 0 ||
+	    strv_addf(ret, TAG_ROLE "%s", role) < 0)
+		return oom();
+	return 0;
+}
+
+static void put(json_object *o, const char *key, const char *v)
+{
+	if (v)
+		json_object_object_add(o, key, json_object_new_string(v));
+}
+
+static json_object *nic_json(const struct nic *n)
+{
+	json_object *o = json_object_new_object();
+	json_object *dns = json_object_new_array();
+
+	put(o, "bridge", n->bridge);
+	put(o, "mac", n->mac);
+	put(o, "ip4", n->ip4);
+	put(o, "gateway4", n->gw4);
+	put(o, "ip6", n->ip6);
+	put(o, "gateway6", n->gw6);
+	json_object_object_add(o, "dhcp", json_object_new_boolean(n->dhcp));
+	json_object_object_add(o, "none", json_object_new_boolean(n->none));
+	json_object_object_add(o, "vlan", json_object_new_int((int)n->vlan));
+	for (size_t i = 0; i < n->dns.n; i++)
+		json_object_array_add(dns, json_object_new_string(n->dns.v[i]));
+	json_object_object_add(o, "dns", dns);
+	return o;
+}
+
+char *guest_to_json(const struct guest *g)
+{
+	json_object *o = json_object_new_object();
+	json_object *nics = json_object_new_array();
+	char *text;
+
+	json_object_object_add(o, "schema", json_object_new_int(1));
+	put(o, "name", g->name);
+	put(o, "hostname", g->hostname);
+	put(o, "uuid", g->uuid);
+	put(o, "vg", g->vg);
+	put(o, "template", g->template);
+	put(o, "boot", g->boot);
+	put(o, "fstype", g->fstype);
+	put(o, "created", g->created);
+	put(o, "kernel", g->kernel);
+	put(o, "ramdisk", g->ramdisk);
+	put(o, "extra", g->extra);
+	json_object_object_add(o, "memory", json_object_new_int64((int64_t)g->memory));
+	json_object_object_add(o, "disk", json_object_new_int64((int64_t)g->disk));
+	json_object_object_add(o, "swap", json_object_new_int64((int64_t)g->swap));
+	json_object_object_add(o, "vcpus", json_object_new_int((int)g->vcpus));
+	json_object_object_add(o, "thin", json_object_new_boolean(g->thin));
+	for (size_t i = 0; i < g->n_nics; i++)
+		json_object_array_add(nics, nic_json(&g->nics[i]));
+	json_object_object_add(o, "nics", nics);
+	text = xasprintf("%s\n", json_object_to_json_string_ext(
+					 o, JSON_C_TO_STRING_PRETTY |
+						    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+	return text;
+}
+
+static char *get(json_object *o, const char *key)
+{
+	json_object *v;
+
+	if (!json_object_object_get_ex(o, key, &v) || !v)
+		return NULL;
+	/* These end up between quotes in a .cfg; an import is not trusted. */
+	if (strpbrk(json_object_get_string(v), "\"'\\\n\r"))
+		return NULL;
+	return strdup(json_object_get_string(v));
+}
+
+static int64_t get_num(json_object *o, const char *key)
+{
+	json_object *v;
+
+	return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) :
+						       0;
+}
+
+static void parse_nic(json_object *o, struct nic *n)
+{
+	json_object *dns;
+
+	n->bridge = get(o, "bridge");
+	n->mac = get(o, "mac");
+	n->ip4 = get(o, "ip4");
+	n->gw4 = get(o, "gateway4");
+	n->ip6 = get(o, "ip6");
+	n->gw6 = get(o, "gateway6");
+	n->dhcp = get_num(o, "dhcp");
+	n->none = get_num(o, "none");
+	n->vlan = (unsigned int)get_num(o, "vlan");
+	if (json_object_object_get_ex(o, "dns", &dns))
+		for (size_t i = 0; i < json_object_array_length(dns); i++)
+			(void)strv_add(&n->dns,
+				       json_object_get_string(
+					       json_object_array_get_idx(dns, i)));
+}
+
+int guest_parse(const char *json, struct guest *g)
+{
+	json_object *o = json_tokener_parse(json), *nics;
+
+	if (!o || json_object_get_type(o) != json_type_object) {
+		json_object_put(o);
+		return -EINVAL;
+	}
+	memset(g, 0, sizeof(*g));
+	g->name = get(o, "name");
+	g->hostname = get(o, "hostname");
+	g->uuid = get(o, "uuid");
+	g->vg = get(o, "vg");
+	g->template = get(o, "template");
+	g->boot = get(o, "boot");
+	g->fstype = get(o, "fstype");
+	g->created = get(o, "created");
+	g->kernel = get(o, "kernel");
+	g->ramdisk = get(o, "ramdisk");
+	g->extra = get(o, "extra");
+	g->memory = (uint64_t)get_num(o, "memory");
+	g->disk = (uint64_t)get_num(o, "disk");
+	g->swap = (uint64_t)get_num(o, "swap");
+	g->vcpus = (unsigned int)get_num(o, "vcpus");
+	g->thin = get_num(o, "thin");
+	if (json_object_object_get_ex(o, "nics", &nics))
+		for (size_t i = 0; i < json_object_array_length(nics) &&
+				   g->n_nics < MAX_NICS;
+		     i++)
+			parse_nic(json_object_array_get_idx(nics, i),
+				  &g->nics[g->n_nics++]);
+	json_object_put(o);
+	if (!g->name || !g->vg || !g->boot) {
+		guest_done(g);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int guest_load(const char *name, struct guest *ret)
+{
+	_cleanup_free_ char *path = guest_meta_path(name);
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	if (!path)
+		return oom();
+	r = read_file(path, 1 << 20, &text, NULL);
+	if (r == -ENOENT && guest_exists(name))
+		return fail(VMB_CONFLICT,
+			    "guest %s was not made by vm-bootstrap; its volumes are left alone",
+			    name);
+	if (r == -ENOENT)
+		return fail(VMB_MISSING,
+			    "there is no guest \"%s\"; \"vm-bootstrap list\" shows those there are",
+			    name);
+	if (r < 0)
+		return fail(VMB_FAILED, "cannot read %s: %s", path, strerror(-r));
+	if (guest_parse(text, ret) < 0)
+		return fail(VMB_FAILED, "%s is damaged (not a guest's JSON)",
+			    path);
+	return 0;
+}
+
+int guest_names(struct strv *ret)
+{
+	_cleanup_free_ char *dir = state_path("guests");
+	struct dirent **list = NULL;
+	int n = dir ? scandir(dir, &list, NULL, alphasort) : -1;
+
+	for (int i = 0; i < n; i++) {
+		char *name = list[i]->d_name;
+
+		if (*name != '.' && endswith(name, ".json")) {
+			name[strlen(name) - 5] = 0;
+			(void)strv_add(ret, name);
+		}
+		free(list[i]);
+	}
+	free(list);
+	return 0;
+}
+
+bool guest_mac_taken(const char *mac, const char *except)
+{
+	_cleanup_strv_ struct strv names = { 0 };
+
+	(void)guest_names(&names);
+	for (size_t i = 0; i < names.n; i++) {
+		_cleanup_free_ char *path = guest_meta_path(names.v[i]);
+		_cleanup_free_ char *text = NULL;
+
+		if (!streq(names.v[i], except) && path &&
+		    read_file(path, 1 << 20, &text, NULL) >= 0 &&
+		    strstr(text, mac))
+			return true;
+	}
+	return false;
+}
+
+char *guest_to_cfg(const struct guest *g)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+
+	buf_addf(&b, "# Guest %s, made by vm-bootstrap from %s at %s.\n"
+		     "# xl.cfg syntax; this file is yours to edit.\n"
+		     "name = \"%s\"\nuuid = \"%s\"\nmemory = %llu\nvcpus = %u\n\n",
+		 g->name, g->template ? g->template : "?", g->created, g->name,
+		 g->uuid, (unsigned long long)(g->memory >> 20), g->vcpus);
+	if (streq(g->boot, "disk")) {
+		buf_addf(&b, "# The guest's own kernel, from its own disk.\n"
+			     "bootloader = \"bootread\"\n");
+	} else {
+		buf_addf(&b, "kernel = \"%s\"\n", g->kernel);
+		if (g->ramdisk)
+			buf_addf(&b, "ramdisk = \"%s\"\n", g->ramdisk);
+	}
+	if (streq(g->boot, "host"))
+		buf_addf(&b, "root = \"/dev/xvda rw\"\n");
+	if (g->extra && *g->extra)
+		buf_addf(&b, "extra = \"%s\"\n", g->extra);
+	buf_addf(&b, "\ndisk = [ 'phy:/dev/%s/%s-root,xvda,w'", g->vg, g->name);
+	if (g->swap)
+		buf_addf(&b, ",\n         'phy:/dev/%s/%s-swap,xvdb,w'", g->vg,
+			 g->name);
+	buf_addf(&b, " ]\nvif = [");
+	for (size_t i = 0; i < g->n_nics; i++)
+		buf_addf(&b, "%s 'mac=%s,bridge=%s'", i ? ",\n       " : "",
+			 g->nics[i].mac, g->nics[i].bridge);
+	buf_addf(&b, " ]\n\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n"
+		     "on_crash = \"restart\"\n");
+	return TAKE_PTR(b.s);
+}
+
+static int newest_domu(struct guest *g)
+{
+	static const char dir[] = "/usr/lib/bulkhead/kernels";
+	struct dirent **list = NULL;
+	int n = scandir(dir, &list, NULL, versionsort);
+
+	for (int i = n - 1; i >= 0; i--) {
+		_cleanup_free_ char *k = xasprintf("%s/%s/vmlinuz", dir,
+						   list[i]->d_name);
+		_cleanup_free_ char *rd = xasprintf("%s/%s/initrd", dir,
+						    list[i]->d_name);
+
+		if (*list[i]->d_name != '.' && !g->kernel && k && rd &&
+		    access(k, R_OK) == 0) {
+			g->kernel = TAKE_PTR(k);
+			if (access(rd, R_OK) == 0)
+				g->ramdisk = TAKE_PTR(rd);
+		}
+		free(list[i]);
+	}
+	free(list);
+	return g->kernel ? 0 : -ENOENT;
+}
+
+/* Without domU kernel package: the newest of the host's that has an initrd. */
+static int newest_host(struct guest *g)
+{
+	struct dirent **list = NULL;
+	int n = scandir("/boot", &list, NULL, versionsort);
+
+	for (int i = n - 1; i >= 0; i--) {
+		const char *f = list[i]->d_name;
+		_cleanup_free_ char *rd = NULL, *rd2 = NULL;
+
+		if (startswith(f, "vmlinuz-") && !g->kernel &&
+		    !strstr(f, "rescue")) {
+			rd = xasprintf("/boot/initrd.img-%s", f + 8);
+			rd2 = xasprintf("/boot/initramfs-%s.img", f + 8);
+			if (rd && rd2 &&
+			    (access(rd, R_OK) == 0 || access(rd2, R_OK) == 0)) {
+				g->kernel = xasprintf("/boot/%s", f);
+				g->ramdisk = access(rd, R_OK) == 0 ?
+						     TAKE_PTR(rd) :
+						     TAKE_PTR(rd2);
+			}
+		}
+		free(list[i]);
+	}
+	free(list);
+	return g->kernel ? 0 : -ENOENT;
+}
+
+int guest_choose_kernel(struct guest *g, const char *args)
+{
+	static const char pvgrub[] = "/usr/lib/grub-xen/grub-x86_64-xen.bin";
+
+	free(g->extra);
+	g->extra = xasprintf("console=hvc0%s%s", args && *args ? " " : "",
+			     args ? args : "");
+	if (!g->extra)
+		return oom();
+	if (streq(g->boot, "disk")) {
+		free(g->extra);
+		g->extra = NULL; /* the guest's boot menu says it */
+		return 0;
+	}
+	if (streq(g->boot, "pvgrub")) {
+		free(g->extra);
+		g->extra = NULL;
+		if (access(pvgrub, R_OK) < 0)
+			return fail(VMB_MISSING,
+				    "boot mode pvgrub needs %s; install grub-xen-host, or use --boot disk",
+				    pvgrub);
+		g->kernel = strdup(pvgrub);
+		return g->kernel ? 0 : oom();
+	}
+	if (g->kernel) {
+		if (access(g->kernel, R_OK) < 0)
+			return fail(VMB_MISSING, "cannot read kernel %s: %m",
+				    g->kernel);
+		return 0;
+	}
+	if (newest_domu(g) >= 0)
+		return 0;
+	if (newest_host(g) < 0)
+		return fail(VMB_MISSING,
+			    "no kernel for guests: install a Bulkhead domU kernel package, name one with --kernel, or use --boot disk");
+	note("no domU kernel package is installed: %s boots the host's %s",
+	     g->name, g->kernel);
+	return 0;
+}

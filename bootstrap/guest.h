@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest as vm-bootstrap knows it: what is in its state file
+ * (/var/lib/bulkhead/bootstrap/guests/NAME.json) and its configuration
+ * (/etc/bulkhead/guests/NAME.cfg, xl.cfg syntax). A guest exists if and only
+ * if its .cfg exists; the state file is ours, the .cfg is the administrator's
+ * to edit from the moment it is written.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lvm.h"
+#include "nic.h"
+
+struct guest {
+	char *name, *hostname, *uuid, *vg, *template, *boot, *fstype, *created;
+	char *kernel, *ramdisk, *extra;
+	uint64_t memory, disk, swap; /* bytes */
+	unsigned int vcpus;
+	bool thin;
+	struct nic nics[MAX_NICS];
+	size_t n_nics;
+};
+
+void guest_done(struct guest *g);
+#define _cleanup_guest_ __attribute__((cleanup(guest_done)))
+
+char *guest_cfg_path(const char *name);
+char *guest_meta_path(const char *name);
+bool guest_exists(const char *name);
+/* Fails if there is no such guest, or it is not vm-bootstrap's. */
+int guest_load(const char *name, struct guest *ret);
+int guest_parse(const char *json, struct guest *ret);
+char *guest_to_json(const struct guest *g);
+char *guest_to_cfg(const struct guest *g);
+/* Names of all guests that have a state file. */
+int guest_names(struct strv *ret);
+/* Kernel, initrd and arguments for the boot mode; fails with the way out. */
+int guest_choose_kernel(struct guest *g, const char *args);
+/* Tags of a volume of this guest. */
+int guest_tags(const struct guest *g, const char *role, struct strv *ret);
+char *guest_owner_tag(const char *name);
+/* Is this MAC address taken by another guest? */
+bool guest_mac_taken(const char *mac, const char *except);
+char *time_now_text(void);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * LVM through its own commands and their JSON reports. A volume is ours only
+ * if its tag says so; the tag is given in the same command that makes the
+ * volume, so there is no moment at which a volume of ours has no owner.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util.h"
+
+#define TAG_GUEST    "bulkhead.guest="
+#define TAG_ROLE     "bulkhead.role=" /* root, swap, snapshot, template */
+#define TAG_TEMPLATE "bulkhead.template="
+#define TAG_TIME     "bulkhead.created="
+
+struct vg {
+	char *name;
+	uint64_t size, free, extent;
+};
+
+struct lv {
+	char *vg, *name, *uuid, *attr, *pool, *origin;
+	uint64_t size;
+	double data_pct, meta_pct; /* -1: not applicable */
+	struct strv tags;
+};
+
+struct lvm {
+	struct vg *vg;
+	size_t n_vg;
+	struct lv *lv;
+	size_t n_lv;
+};
+
+/* vg may be NULL for all. Fails with exit codes. */
+int lvm_load(const char *vg, struct lvm *ret);
+/* For unit tests: parses the text of the two reports. */
+int lvm_parse(const char *vgs_json, const char *lvs_json, struct lvm *ret);
+void lvm_done(struct lvm *l);
+#define _cleanup_lvm_ __attribute__((cleanup(lvm_done)))
+
+const struct vg *lvm_vg(const struct lvm *l, const char *vg);
+const struct lv *lvm_lv(const struct lvm *l, const char *vg, const char *lv);
+bool lv_is_pool(const struct lv *lv);
+bool lv_is_thin(const struct lv *lv);
+bool lv_is_open(const struct lv *lv);
+/* Value of the tag with this prefix, or NULL. */
+const char *lv_tag(const struct lv *lv, const char *prefix);
+char *lv_device(const char *vg, const char *lv);
+
+/*
+ * Chooses the volume group (want, configured, or the only one) and its thin
+ * pool (*ret_pool NULL for a classic group).
+ */
+int lvm_choose(const struct lvm *l, const char *want, const char *want_pool,
+	       const struct vg **ret_vg, const struct lv **ret_pool);
+/* Enough room for bytes more? Fails with numbers and advice. */
+int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes);
+
+/* Makes an empty volume; pool NULL for a classic one. */
+int lvm_create(const char *vg, const char *pool, const char *lv, uint64_t bytes,
+	       const struct strv *tags);
+/* A thin snapshot (writable), or with cow_bytes a classic one. */
+int lvm_snapshot(const char *vg, const char *origin, const char *lv,
+		 uint64_t cow_bytes, const struct strv *tags);
+int lvm_extend(const char *vg, const char *lv, uint64_t bytes);
+int lvm_remove(const char *vg, const char *lv);
+int lvm_rename(const char *vg, const char *from, const char *to);
+int lvm_activate(const char *vg, const char *lv, bool on);
+int lvm_cmd(const char *const argv[]);

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See make.h. Order matters: volumes first (each preceded by its undo), then
+ * everything inside them, then the state file and the configuration under
+ * temporary names, then the commit record, and only then the renames that
+ * make the guest visible.
+ */
+#define _GNU_SOURCE
+#include "make.h"
+
+#include <errno.h>
+
+#include "bhctl.h"
+#include "fs.h"
+#include "guestfs.h"
+#include "journal.h"
+#include "lock.h"
+#include "names.h"
+
+struct making {
+	struct make_req *q;
+	struct journal *j;
+	struct lvm l;
+	const struct vg *vg;
+	const struct lv *pool;
+	char *owner, *root, *swap, *dev;
+	bool thin_source;
+};
+
+static int refuse_strangers(struct making *m)
+{
+	const char *names[] = { m->root, m->swap };
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct lv *v = lvm_lv(&m->l, m->vg->name, names[i]);
+
+		if (!v)
+			continue;
+		return fail(VMB_CONFLICT,
+			    "volume %s/%s exists already%s; remove it by hand (lvremove %s/%s) or choose another name",
+			    m->vg->name, names[i],
+			    strv_has(&v->tags, m->owner) ?
+				    "" :
+				    " and is not vm-bootstrap's",
+			    m->vg->name, names[i]);
+	}
+	return 0;
+}
+
+/* What the new volumes will take at once, not what they may grow to. */
+static uint64_t space_needed(const struct making *m)
+{
+	const struct guest *g = m->q->g;
+
+	if (!m->pool)
+		return g->disk + g->swap;
+	if (m->thin_source)
+		return 16u << 20; /* identity, metadata */
+	return m->q->src_bytes ? m->q->src_bytes / 4 : 64u << 20;
+}
+
+static int check_size(const struct making *m)
+{
+	const struct guest *g = m->q->g;
+
+	if (g->disk < m->q->src_bytes)
+		return fail(VMB_USAGE,
+			    "--disk %s is smaller than the %s (%s); ask for at least that",
+			    fmt_size(g->disk),
+			    m->q->kind == SRC_TEMPLATE ? "template" : "original",
+			    fmt_size(m->q->src_bytes));
+	return 0;
+}
+
+static int new_volume(struct making *m, const char *lv, uint64_t bytes,
+		      const char *role)
+{
+	_cleanup_strv_ struct strv tags = { 0 };
+	int r = guest_tags(m->q->g, role, &tags);
+
+	if (r >= 0)
+		r = journal_undo(m->j, "lv-remove", m->vg->name, lv, m->owner,
+				 NULL);
+	return r < 0 ? r :
+		       lvm_create(m->vg->name, m->pool ? m->pool->name : NULL,
+				  lv, bytes, &tags);
+}
+
+static int snapshot_root(struct making *m)
+{
+	_cleanup_strv_ struct strv tags = { 0 };
+	int r = guest_tags(m->q->g, "root", &tags);
+
+	if (r >= 0)
+		r = journal_undo(m->j, "lv-remove", m->vg->name, m->root,
+				 m->owner, NULL);
+	if (r >= 0)
+		r = lvm_snapshot(m->vg->name, m->q->src_lv, m->root, 0, &tags);
+	if (r >= 0 && m->q->g->disk > m->q->src_bytes)
+		r = lvm_extend(m->vg->name, m->root, m->q->g->disk);
+	return r;
+}
+
+static int make_volumes(struct making *m)
+{
+	_cleanup_lock_ int lock = lock_take("vg", m->vg->name,
+					    "taking space for a guest", LOCK_WAIT);
+	int r;
+
+	if (lock < 0)
+		return lock;
+	/* Again under the lock, with fresh numbers. */
+	r = lvm_check_space(m->vg, m->pool, space_needed(m));
+	if (r < 0)
+		return r;
+	if (m->thin_source)
+		r = snapshot_root(m);
+	else
+		r = new_volume(m, m->root, m->q->g->disk, "root");
+	if (r >= 0 && m->q->g->swap)
+		r = new_volume(m, m->swap, m->q->g->swap, "swap");
+	return r;
+}
+
+/* Copies from a guest that may be running: from a snapshot of that moment. */
+static int copy_live(struct making *m)
+{
+	_cleanup_free_ char *tmp = xasprintf("%s-root+.copy", m->q->g->name);
+	_cleanup_free_ char *src = lv_device(m->q->src_vg, tmp);
+	_cleanup_strv_ struct strv tags = { 0 };
+	const struct lv *origin = lvm_lv(&m->l, m->q->src_vg, m->q->src_lv);
+	uint64_t cow = 0;
+	int r = guest_tags(m->q->g, "temporary", &tags);
+
+	if (!origin || !tmp || !src)
+		return fail(VMB_FAILED, "volume %s/%s has vanished", m->q->src_vg,
+			    m->q->src_lv);
+	if (!lv_is_thin(origin))
+		cow = origin->size / 5 + (64u << 20);
+	if (r >= 0)
+		r = journal_undo(m->j, "lv-remove", m->q->src_vg, tmp, m->owner,
+				 NULL);
+	if (r >= 0)
+		r = lvm_snapshot(m->q->src_vg, m->q->src_lv, tmp, cow, &tags);
+	if (r >= 0)
+		r = fs_repair(src, m->q->src_fstype);
+	if (r >= 0)
+		r = fs_copy(src, m->dev, m->q->src_fstype, "copying the disk");
+	if (r >= 0)
+		r = lvm_remove(m->q->src_vg, tmp);
+	fault_point("copied");
+	return r;
+}
+
+static int fill_root(struct making *m)
+{
+	_cleanup_free_ char *src = NULL;
+	int r = 0;
+
+	if (m->q->kind == SRC_STREAM) {
+		r = m->q->stream(m->dev, m->q->stream_arg);
+	} else if (m->thin_source) {
+		if (m->q->src_live)
+			r = fs_repair(m->dev, m->q->src_fstype);
+	} else if (m->q->src_live) {
+		r = copy_live(m);
+	} else {
+		src = lv_device(m->q->src_vg, m->q->src_lv);
+		r = src ? fs_copy(src, m->dev, m->q->src_fstype,
+				  "copying the disk") :
+			  oom();
+	}
+	fault_point("root filled");
+	return r;
+}
+
+static int make_identity(struct making *m)
+{
+	struct make_req *q = m->q;
+	_cleanup_free_ char *root_uuid = NULL, *swap_uuid = NULL, *old = NULL;
+	_cleanup_free_ char *type = NULL, *swap_dev = NULL;
+	struct guestfs_job job = { m->dev, NULL, &q->id, true,
+				   q->roles.n ? &q->roles : NULL,
+				   q->scripts.n ? &q->scripts : NULL };
+	uint8_t ru[16], su[16];
+	int r = fs_probe(m->dev, &type, &old);
+
+	if (r < 0)
+		return r;
+	r = fs_check_type(type);
+	if (r < 0)
+		return r;
+	uuid_random(ru);
+	uuid_random(su);
+	root_uuid = uuid_text(ru);
+	swap_uuid = uuid_text(su);
+	swap_dev = lv_device(m->vg->name, m->swap);
+	if (!root_uuid || !swap_uuid || !swap_dev)
+		return oom();
+	if (q->g->swap)
+		r = fs_write_swap(swap_dev, su);
+	if (r >= 0 && !q->keep_identity)
+		r = fs_set_uuid(m->dev, type, root_uuid);
+	fault_point("new uuid");
+	free(q->g->fstype);
+	q->g->fstype = strdup(type);
+	job.type = type;
+	q->id.root_uuid = q->keep_identity ? old : root_uuid;
+	q->id.old_uuid = old;
+	q->id.swap_uuid = q->g->swap ? swap_uuid : NULL;
+	q->id.fstype = type;
+	if (q->keep_identity && !q->g->swap)
+		job.id = NULL;
+	if (r >= 0)
+		r = guestfs_customize(&job);
+	fault_point("identity");
+	q->id.root_uuid = q->id.old_uuid = q->id.swap_uuid = q->id.fstype = NULL;
+	return r;
+}
+
+static int write_aside(struct journal *j, char *path, char *text,
+		       unsigned int mode)
+{
+	_cleanup_free_ char *p = path, *t = text;
+	_cleanup_free_ char *tmp = path ? xasprintf("%s.new", path) : NULL;
+	_cleanup_free_ char *dir = path ? strdup(path) : NULL;
+	int r;
+
+	if (!p || !t || !tmp || !dir)
+		return oom();
+	*strrchr(dir, '/') = 0;
+	r = journal_undo(j, "unlink", tmp, NULL);
+	if (r < 0)
+		return r;
+	r = mkdir_p(dir, 0755);
+	if (r >= 0)
+		r = write_file(tmp, t, mode);
+	if (r < 0)
+		return fail(VMB_FAILED, "cannot write %s: %s", tmp, strerror(-r));
+	fault_point("written aside");
+	return journal_redo(j, "rename", tmp, p, NULL);
+}
+
+static int publish(struct making *m)
+{
+	struct guest *g = m->q->g;
+	int r;
+
+	/* The state file first: a .cfg without it would not be ours. */
+	r = write_aside(m->j, guest_meta_path(g->name), guest_to_json(g), 0644);
+	if (r >= 0)
+		r = write_aside(m->j, guest_cfg_path(g->name), guest_to_cfg(g),
+				0644);
+	if (r >= 0 && m->q->autostart)
+		r = journal_redo(m->j, "enable", g->name, NULL);
+	return r < 0 ? r : journal_commit(&m->j);
+}
+
+static void print_plan(const struct making *m)
+{
+	const struct guest *g = m->q->g;
+
+	printf("guest %s: %s memory, %u vcpus, boot mode %s%s%s\n", g->name,
+	       fmt_size(g->memory), g->vcpus, g->boot, g->kernel ? ", kernel " : "",
+	       g->kernel ? g->kernel : "");
+	printf("volume %s/%s: %s, %s %s/%s\n", m->vg->name, m->root,
+	       fmt_size(g->disk),
+	       m->thin_source ? "thin snapshot of" :
+	       m->pool	      ? "thin volume, copy of" :
+				"plain volume, copy of",
+	       m->q->src_vg ? m->q->src_vg : "file",
+	       m->q->src_lv ? m->q->src_lv : "");
+	if (g->swap)
+		printf("volume %s/%s: %s swap\n", m->vg->name, m->swap,
+		       fmt_size(g->swap));
+	for (size_t i = 0; i < g->n_nics; i++)
+		printf("network %zu: bridge %s, mac %s, %s%s%s\n", i,
+		       g->nics[i].bridge, g->nics[i].mac,
+		       g->nics[i].ip4  ? g->nics[i].ip4 :
+		       g->nics[i].dhcp ? "dhcp" :
+					 "",
+		       g->nics[i].ip6 ? " " : "",
+		       g->nics[i].ip6 ? g->nics[i].ip6 : "");
+	printf("config /etc/bulkhead/guests/%s.cfg%s\n", g->name,
+	       m->q->autostart ? ", started at boot" : "");
+}
+
+static int prepare(struct making *m)
+{
+	struct make_req *q = m->q;
+	int r = lvm_load(NULL, &m->l);
+
+	if (r >= 0)
+		r = lvm_choose(&m->l, q->want_vg, q->want_pool, &m->vg, &m->pool);
+	if (r < 0)
+		return r;
+	m->owner = guest_owner_tag(q->g->name);
+	m->root = lv_root(q->g->name);
+	m->swap = lv_swap(q->g->name);
+	m->dev = m->root ? lv_device(m->vg->name, m->root) : NULL;
+	free(q->g->vg);
+	q->g->vg = strdup(m->vg->name);
+	if (!m->owner || !m->root || !m->swap || !m->dev || !q->g->vg)
+		return oom();
+	if (q->src_lv) {
+		const struct lv *src = lvm_lv(&m->l, q->src_vg, q->src_lv);
+
+		if (!src)
+			return fail(VMB_MISSING,
+				    "volume %s/%s, which this should be made from, is gone",
+				    q->src_vg, q->src_lv);
+		m->thin_source = m->pool && streq(q->src_vg, m->vg->name) &&
+				 streq(src->pool, m->pool->name);
+	}
+	q->g->thin = m->pool != NULL;
+	/* LVM rounds up to extents; say so now, so that sizes agree later. */
+	q->g->disk = (q->g->disk + m->vg->extent - 1) / m->vg->extent *
+		     m->vg->extent;
+	q->g->swap = (q->g->swap + m->vg->extent - 1) / m->vg->extent *
+		     m->vg->extent;
+	r = check_size(m);
+	if (r >= 0)
+		r = refuse_strangers(m);
+	return r < 0 ? r : lvm_check_space(m->vg, m->pool, space_needed(m));
+}
+
+static void making_done(struct making *m)
+{
+	journal_abort(&m->j);
+	lvm_done(&m->l);
+	free(m->owner);
+	free(m->root);
+	free(m->swap);
+	free(m->dev);
+}
+
+int guest_make(struct make_req *q)
+{
+	struct making m __attribute__((cleanup(making_done))) = { .q = q };
+	int r = prepare(&m);
+
+	if (r < 0)
+		return r;
+	if (q->dry_run) {
+		print_plan(&m);
+		return 0;
+	}
+	r = journal_begin("guest", q->g->name, "create", &m.j);
+	if (r >= 0)
+		r = make_volumes(&m);
+	if (r >= 0)
+		r = fill_root(&m);
+	if (r >= 0)
+		r = make_identity(&m);
+	if (r >= 0)
+		r = publish(&m);
+	return r;
+}
+
+static int redo_volumes(struct journal *j, const struct lvm *l,
+			const char *owner, bool wipe)
+{
+	/* Snapshots before what they are snapshots of. */
+	static const char *const roles[] = { "temporary", "snapshot", "swap",
+					     "root" };
+	int r = 0;
+
+	for (size_t k = 0; k < ARRAY_SIZE(roles); k++)
+		for (size_t i = 0; r >= 0 && i < l->n_lv; i++) {
+			const struct lv *v = &l->lv[i];
+			_cleanup_free_ char *dev = lv_device(v->vg, v->name);
+
+			if (!strv_has(&v->tags, owner) ||
+			    !streq(lv_tag(v, TAG_ROLE), roles[k]))
+				continue;
+			if (wipe && dev && !streq(roles[k], "snapshot"))
+				r = fs_wipe(dev, "wiping");
+			if (r >= 0)
+				r = journal_redo(j, "lv-remove", v->vg, v->name,
+						 owner, NULL);
+		}
+	return r;
+}
+
+int guest_destroy(const char *name, bool wipe)
+{
+	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
+	struct journal *j _cleanup_journal_ = NULL;
+	_cleanup_free_ char *owner = guest_owner_tag(name);
+	_cleanup_free_ char *cfg = guest_cfg_path(name);
+	_cleanup_free_ char *meta = guest_meta_path(name);
+	int r = lvm_load(NULL, &l);
+
+	if (r < 0)
+		return r;
+	if (!owner || !cfg || !meta)
+		return oom();
+	/* Wiping takes long, and half-wiped is gone: stop it first. */
+	if (wipe)
+		r = bhctl_kill(&name);
+	if (r >= 0)
+		r = journal_begin("guest", name, "destroy", &j);
+	if (r >= 0)
+		r = journal_redo(j, "stop", name, NULL);
+	if (r >= 0)
+		r = journal_redo(j, "disable", name, NULL);
+	if (r >= 0)
+		r = journal_redo(j, "unlink", cfg, NULL);
+	if (r >= 0)
+		r = redo_volumes(j, &l, owner, wipe);
+	if (r >= 0)
+		r = journal_redo(j, "unlink", meta, NULL);
+	return r < 0 ? r : journal_commit(&j);
+}
