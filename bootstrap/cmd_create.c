@@ -81,9 +81,8 @@ struct create {
 	struct tmpl tmpl;
 	struct buf keys;
 	char *template, *password, *user_data, *user, *extra;
-	uint64_t mem_unit;
 	const char *netmask;
-	bool start, wait, force, no_net, first_nic;
+	bool start, wait, force, no_net, first_nic, mem_given;
 	unsigned long timeout;
 };
 
@@ -182,6 +181,7 @@ static int guest_opt(struct create *c, int o, const char *v)
 	case O_DIST:
 		return text_opt(&c->template, v);
 	case O_MEMORY:
+		c->mem_given = true;
 		return size_opt("memory", v, &c->g.memory);
 	case O_DISK:
 		return size_opt("disk", v, &c->g.disk);
@@ -401,6 +401,10 @@ static int apply_template(struct create *c)
 			 t->kernel_args && c->extra ? " " : "",
 			 c->extra ? c->extra : "");
 	r = args ? guest_choose_kernel(&c->g, args) : oom();
+	/* A distribution's kernel with its big initrd needs room to unpack. */
+	if (r >= 0 && c->g.ramdisk && startswith(c->g.ramdisk, "/boot/") &&
+	    !c->mem_given && c->g.memory < 256ULL << 20)
+		c->g.memory = 256ULL << 20;
 	c->q.g = &c->g;
 	c->q.kind = SRC_TEMPLATE;
 	c->q.tmpl = t;

@@ -338,11 +338,12 @@ int lvm_cmd(const char *const argv[])
 
 	if (rc == 0)
 		return 0;
-	/* LVM may warn for many lines; the last one says what went wrong. */
+	/* LVM may warn first; the first line that is no warning says why. */
 	text = err.s ? strstrip(err.s) : (char *)"";
-	nl = strrchr(text, '\n');
-	return fail(VMB_FAILED, "%s failed: %s", argv[0],
-		    nl ? strstrip(nl + 1) : text);
+	while (startswith(text, "WARNING") && (nl = strchr(text, '\n')))
+		text = strstrip(nl + 1);
+	text[strcspn(text, "\n")] = 0;
+	return fail(VMB_FAILED, "%s failed: %s", argv[0], text);
 }
 
 static int with_tags(struct strv *av, const struct strv *tags)
@@ -365,7 +366,8 @@ int lvm_create(const char *vg, const char *pool, const char *lv, uint64_t bytes,
 	       const struct strv *tags)
 {
 	_cleanup_strv_ struct strv av = { 0 };
-	int r = strv_split(&av, "lvcreate -q -y -Wy -Zy -kn -ay", " ");
+	int r = strv_split(&av, pool ? "lvcreate -q -y -kn -ay" :
+					"lvcreate -q -y -Wy -Zy -ay", " ");
 
 	if (r >= 0)
 		r = with_tags(&av, tags);

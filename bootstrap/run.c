@@ -55,7 +55,7 @@ static _Noreturn void exec_child(const char *const argv[], int o, int e)
 	if (null < 0)
 		null = 0;
 	(void)dup2(null, 0);
-	(void)dup2(o >= 0 ? o : 2, 1);
+	(void)dup2(o >= 0 ? o : e >= 0 ? e : 2, 1);
 	if (e >= 0)
 		(void)dup2(e, 2);
 	close_others();

@@ -8,7 +8,7 @@ set -eu
 
 # What `make` needs.
 build="gcc make pkg-config libc6-dev libxen-dev libsystemd-dev libjson-c-dev libmnl-dev
-libblkid-dev libarchive-dev libncurses-dev libnewt-dev libcmocka-dev liblzma-dev
+libblkid-dev libext2fs-dev libseccomp-dev libarchive-dev libncurses-dev libnewt-dev libcmocka-dev liblzma-dev
 libzstd-dev zlib1g-dev liblz4-dev libbz2-dev git ca-certificates"
 
 # The domU kernel.
