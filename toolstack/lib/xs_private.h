@@ -6,6 +6,7 @@
 #pragma once
 
 #include <errno.h> /* before xs_wire.h, which then has its error table */
+#include <stdint.h>
 #include <sys/uio.h>
 #include <xen/io/xs_wire.h>
 
