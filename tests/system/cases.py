@@ -28,7 +28,7 @@ class Skip(Exception):
     """Raised with the reason a case cannot run here."""
 
 
-def add(name, fn, long=False, **params):
+def add(name, fn, /, long=False, **params):
     """A case: fn(**params). long=True keeps it out of CI."""
     if name in _cases:
         raise ValueError(f"two cases named {name}")

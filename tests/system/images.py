@@ -337,8 +337,8 @@ XEN_MODULES = ("xen-evtchn", "xen-gntdev", "xen-privcmd", "xenfs")
 
 def initramfs(path, modules=(), files=None, script=""):
     """A small busybox system with the given kernel modules (names; what they need
-    comes along) and files {name: path or bytes}; init runs script, then serves
-    the console. Boots in seconds."""
+    comes along; None for none, not even Xen's) and files {name: path or bytes};
+    init runs script, then serves the console. Boots in seconds."""
     _, mods, _ = kernel()
     deps = {}
     with open(f"{mods}/modules.dep", encoding="ascii") as f:
@@ -346,7 +346,7 @@ def initramfs(path, modules=(), files=None, script=""):
             mod, rest = line.split(":")
             deps[os.path.basename(mod).split(".")[0].replace("-", "_")] = (mod, rest.split())
     order = []
-    for m in [*XEN_MODULES, *modules]:
+    for m in [] if modules is None else [*XEN_MODULES, *modules]:
         if m.replace("-", "_") not in deps:
             raise RuntimeError(f"initramfs: the kernel has no module {m}")
         mod, rest = deps[m.replace("-", "_")]

@@ -43,8 +43,7 @@ def _end_all(*_):
 
 def _on_signal(number, _frame):
     _end_all()
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    sys.exit(128 + number)      # unwinds, so that temporary files go too
 
 
 def guard():
@@ -82,12 +81,12 @@ class Machine:
                  cpu=CPU, smp=1, memory=1024, disk="virtio", nic="e1000e", disks=(),
                  xen_args="", kernel_args="", initrd=None, kernel=None, copy=(), machine="q35",
                  reboot=False, gdb=None, ssh=None, qemu=(), fatal=FATAL, name="machine", log=None,
-                 icount=None, nic_args=""):
+                 icount=None, nic_args="", vga="none"):
         guard()
         self.dir = tempfile.mkdtemp(prefix="bht-")
         self.hypervisor, self.boot, self.firmware = hypervisor, boot, firmware
         self.cpu, self.smp, self.memory, self.machine = cpu, smp, memory, machine
-        self.nic, self.nic_args, self.disk_kind = nic, nic_args, disk
+        self.vga, self.nic, self.nic_args, self.disk_kind = vga, nic, nic_args, disk
         self.disks, self.reboot = list(disks), reboot
         self.xen_args, self.kernel_args = xen_args, kernel_args
         self.gdb, self.ssh, self.extra, self.icount = gdb, ssh, list(qemu), icount
@@ -173,7 +172,7 @@ class Machine:
     def command(self):
         cmd = ["qemu-system-x86_64", "-accel", "tcg,tb-size=256", "-machine", self.machine,
                "-cpu", self.cpu, "-smp", str(self.smp), "-m", str(self.memory),
-               "-nodefaults", "-vga", "std", "-display", "none", "-no-user-config",
+               "-nodefaults", "-vga", self.vga, "-display", "none", "-no-user-config",
                "-chardev", f"socket,id=con,path={self.dir}/con,server=on,wait=on",
                "-serial", "chardev:con", "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off"]
         if self.icount is not None:
@@ -318,7 +317,7 @@ class Machine:
             time.sleep(every)
 
     def power_off(self, timeout=180):
-        self.run("(sleep 0.2; poweroff || busybox poweroff -f) >/dev/null 2>&1 &")
+        self.run("(sleep 0.2; if [ -d /run/systemd/system ]; then poweroff; else poweroff -f; fi) >/dev/null 2>&1 &")
         return self.wait_off(timeout)
 
     def log_text(self):

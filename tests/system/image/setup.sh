@@ -36,6 +36,9 @@ chroot "$root" systemctl -q enable systemd-networkd
 chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer man-db.timer \
 	fstrim.timer e2scrub_all.timer e2scrub_reap.service systemd-networkd-wait-online.service \
 	xendomains.service
+mkdir -p "$root/etc/systemd/system.conf.d"
+printf '[Manager]\nDefaultTimeoutStartSec=900\nDefaultTimeoutStopSec=300\nDefaultDeviceTimeoutSec=900\nStatusUnitFormat=name\n' \
+	>"$root/etc/systemd/system.conf.d/emulation.conf"
 rm -f "$root/etc/resolv.conf"
 echo 'nameserver 10.0.2.3' >"$root/etc/resolv.conf"
 printf 'PermitRootLogin yes\nPermitEmptyPasswords yes\n' >"$root/etc/ssh/sshd_config.d/test.conf" 2>/dev/null || true
