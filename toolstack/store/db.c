@@ -77,6 +77,37 @@ bool perms_mention(const struct perms *perms, uint16_t domid)
 	return false;
 }
 
+/* ---- values ------------------------------------------------------------ */
+
+int value_new(const void *data, size_t len, struct value **ret)
+{
+	struct value *v = NULL;
+
+	if (len > 0) {
+		v = malloc(sizeof(*v) + len);
+		if (!v)
+			return -ENOMEM;
+		v->refs = 1;
+		v->len = (uint32_t)len;
+		memcpy(v->bytes, data, len);
+	}
+	*ret = v;
+	return 0;
+}
+
+struct value *value_get(struct value *v)
+{
+	if (v)
+		v->refs++;
+	return v;
+}
+
+void value_put(struct value *v)
+{
+	if (v && --v->refs == 0)
+		free(v);
+}
+
 /* ---- hashing ----------------------------------------------------------- */
 
 static uint32_t hash_name(const struct db *db, const struct node *parent,
@@ -215,7 +246,7 @@ static void node_free(struct db *db, struct node *n)
 	db->owned[n->perms->p[0].domid]--;
 	db->nr_nodes--;
 	perms_put(n->perms);
-	free(n->data);
+	value_put(n->value);
 	free(n);
 }
 
@@ -242,17 +273,13 @@ void db_rm(struct db *db, struct node *n)
 
 static int node_set_data(struct node *n, const void *data, size_t len)
 {
-	void *copy = NULL;
+	struct value *v;
+	int r = value_new(data, len, &v);
 
-	if (len > 0) {
-		copy = malloc(len);
-		if (!copy)
-			return -ENOMEM;
-		memcpy(copy, data, len);
-	}
-	free(n->data);
-	n->data = copy;
-	n->len = (uint32_t)len;
+	if (r < 0)
+		return r;
+	value_put(n->value);
+	n->value = v;
 	return 0;
 }
 
@@ -419,8 +446,6 @@ const char *db_check(struct db *db)
 		if (n->parent &&
 		    db_child(db, n->parent, n->name, n->name_len) != n)
 			return "node not found by its name";
-		if (n->len > 0 && !n->data)
-			return "length without data";
 	}
 	if (nodes != db->nr_nodes)
 		return "number of nodes is wrong";

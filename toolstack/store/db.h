@@ -49,6 +49,18 @@ static inline void perms_putp(struct perms **p)
 }
 #define _cleanup_perms_ _cleanup_(perms_putp)
 
+/* A value, shared so that a transaction can keep what it read. NULL: empty. */
+struct value {
+	unsigned int refs;
+	uint32_t len;
+	char bytes[];
+};
+
+/* 0 or -ENOMEM; *ret is NULL for an empty value. */
+int value_new(const void *data, size_t len, struct value **ret);
+struct value *value_get(struct value *v);
+void value_put(struct value *v);
+
 TAILQ_HEAD(node_list, node);
 
 struct node {
@@ -60,8 +72,7 @@ struct node {
 	uint64_t gen;
 	uint64_t cgen;
 	struct perms *perms;
-	void *data;
-	uint32_t len;
+	struct value *value;
 	uint32_t hash;
 	uint32_t name_len;
 	char name[]; /* one component; "" for the root */

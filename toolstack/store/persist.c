@@ -102,7 +102,8 @@ void persist_node(struct store *s, const char *path, const struct node *n)
 		put_int(p, uint16_t, n->perms->p[i].domid);
 		put_int(p, uint8_t, n->perms->p[i].access);
 	}
-	put_blob(p, n->data, n->len);
+	put_blob(p, n->value ? n->value->bytes : NULL,
+		 n->value ? n->value->len : 0);
 }
 
 void persist_rm(struct store *s, const char *path)

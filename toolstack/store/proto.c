@@ -169,7 +169,8 @@ int do_read(struct req *q)
 	if (r == 0)
 		r = get_node(q, CHECK_GEN, PERM_READ, &v);
 	if (r == 0)
-		req_reply(q, v.data, v.len);
+		req_reply(q, v.value ? v.value->bytes : NULL,
+			  v.value ? v.value->len : 0);
 	return r;
 }
 

@@ -51,9 +51,8 @@ static struct txnode *find_or_add(struct tx *tx, const char *path)
 
 static void txnode_clear(struct txnode *t)
 {
-	free(t->data);
-	t->data = NULL;
-	t->len = 0;
+	value_put(t->value);
+	t->value = NULL;
 	perms_put(t->perms);
 	t->perms = NULL;
 }
@@ -74,6 +73,13 @@ static int touch(struct req *q, const char *path, struct node *base,
 	checks &= ~(unsigned int)t->checks;
 	if (checks & CHECK_GEN)
 		t->gen = base ? base->gen : 0;
+	if (checks & CHECK_GEN && !t->written) {
+		t->exists = base != NULL;
+		if (base) {
+			t->value = value_get(base->value);
+			t->perms = perms_get(base->perms);
+		}
+	}
 	if (checks & CHECK_CHILDREN)
 		t->cgen = base ? base->cgen : 0;
 	if (checks & CHECK_EXISTS)
@@ -169,7 +175,8 @@ static int apply(struct store *s, struct txnode *t)
 	}
 	if (r < 0 || !t->exists)
 		return r;
-	return store_set(s, t->path, t->data, t->len, t->perms);
+	return store_set(s, t->path, t->value ? t->value->bytes : NULL,
+			 t->value ? t->value->len : 0, t->perms);
 }
 
 int tx_commit(struct tx *tx)
@@ -220,16 +227,20 @@ static bool step(struct req *q, const char *path, size_t len, struct node *base,
 		v->base = *hide ? NULL : base;
 		if (!t->exists)
 			return false;
-		v->data = t->data;
-		v->len = t->len;
+		v->value = t->value;
 		v->perms = t->perms;
 		return true;
 	}
 	v->base = *hide ? NULL : base;
+	if (t && t->checks & CHECK_GEN && !*hide) {
+		/* Read before: as it was then. */
+		v->value = t->value;
+		v->perms = t->perms;
+		return t->exists;
+	}
 	if (!v->base)
 		return false;
-	v->data = base->data;
-	v->len = base->len;
+	v->value = base->value;
 	v->perms = base->perms;
 	return true;
 }
@@ -278,31 +289,18 @@ int view_get(struct req *q, const char *path, unsigned int checks,
 	return touch(q, path, ret->base, checks);
 }
 
-static int tx_set(struct req *q, const char *path, const void *data, size_t len,
+static int tx_set(struct req *q, const char *path, struct value *value,
 		  struct perms *perms, const struct vnode *v)
 {
 	struct tx *tx = q->tx;
-	struct txnode *t;
-	void *copy = NULL;
+	struct txnode *t = find_or_add(tx, path);
 
-	if (!q->c->privileged && tx->nr_nodes >= q->s->limits.tx_nodes &&
-	    !find(tx, path, strlen(path)))
-		return -ENOSPC;
-	if (len > 0) {
-		copy = malloc(len);
-		if (!copy)
-			return -ENOMEM;
-		memcpy(copy, data, len);
-	}
-	t = find_or_add(tx, path);
-	if (!t) {
-		free(copy);
+	if (!t)
 		return -ENOMEM;
-	}
-	perms_get(perms); /* may be t's own */
+	value_get(value); /* these may be t's own */
+	perms_get(perms);
 	txnode_clear(t);
-	t->data = copy;
-	t->len = (uint32_t)len;
+	t->value = value;
 	t->perms = perms;
 	if (!v->exists) {
 		/* Made (again): behind its parent in the order. */
@@ -319,6 +317,7 @@ static int tx_set(struct req *q, const char *path, const void *data, size_t len,
 int view_set(struct req *q, const char *path, const void *data, size_t len,
 	     struct perms *perms)
 {
+	struct value *value;
 	struct vnode v;
 	int r;
 
@@ -340,7 +339,12 @@ int view_set(struct req *q, const char *path, const void *data, size_t len,
 			return r;
 		assert(p.exists);
 	}
-	return tx_set(q, path, data, len, perms, &v);
+	r = value_new(data, len, &value);
+	if (r < 0)
+		return r;
+	r = tx_set(q, path, value, perms, &v);
+	value_put(value); /* the overlay has its own reference */
+	return r;
 }
 
 int view_set_perms(struct req *q, const char *path, struct perms *perms)
@@ -353,7 +357,7 @@ int view_set_perms(struct req *q, const char *path, struct perms *perms)
 		return n ? store_set_perms(q->s, n, perms) : -ENOENT;
 	}
 	lookup(q, path, &v);
-	return v.exists ? tx_set(q, path, v.data, v.len, perms, &v) : -ENOENT;
+	return v.exists ? tx_set(q, path, v.value, perms, &v) : -ENOENT;
 }
 
 /* True if path is inside (or is, with same) dir. */
@@ -380,6 +384,7 @@ int view_rm(struct req *q, const char *path)
 	TAILQ_FOREACH(t, &q->tx->nodes, order)
 	{
 		if (t->written && below(t->path, path, false)) {
+			/* Hidden by the removal, it is not looked at again. */
 			txnode_clear(t);
 			t->written = t->exists = t->opaque = false;
 		}

@@ -3,11 +3,12 @@
  * Transactions, and the view of the tree that a request has through one.
  *
  * A transaction is a small overlay: the nodes it wrote, and for every node it
- * looked at, which generation it saw. Reading copies nothing, starting is
- * free, and committing costs what was touched. At commit every generation
- * must be as it was seen, else -EAGAIN: so all that it read and wrote happened
- * at one moment, the commit. (A transaction that is already lost may meanwhile
- * read newer values; it can only fail.)
+ * looked at, which generation it saw. Values are shared, so reading copies
+ * nothing and reading again gives the same; starting is free, and committing
+ * costs what was touched. At commit every generation must be as it was seen,
+ * else -EAGAIN: so all that it read and wrote happened at one moment, the
+ * commit. (Different nodes may be read from different moments meanwhile, but
+ * such a transaction can only fail.)
  *
  * Without a transaction the same functions work on the tree itself.
  */
@@ -26,12 +27,11 @@ struct txnode {
 	struct txnode *hash_next;
 	uint32_t hash;
 	uint8_t checks;
-	bool written; /* exists, data and perms count; else only the checks */
+	bool written; /* else value and perms are what was read (CHECK_GEN) */
 	bool exists;
 	bool opaque; /* removed and made again: the old children are gone */
 	uint64_t gen, cgen, birth;
-	void *data;
-	uint32_t len;
+	struct value *value;
 	struct perms *perms;
 	char path[];
 };
@@ -61,8 +61,7 @@ int tx_commit(struct tx *tx);
 /* One path as a request sees it. Pointers live until the next change. */
 struct vnode {
 	bool exists;
-	const void *data;
-	size_t len;
+	struct value *value;
 	struct perms *perms; /* the node's, or its nearest ancestor's */
 	size_t nearest;      /* length of the path that exists, "/" is 1 */
 	struct node *base;   /* in the tree, unless the overlay hides it */
