@@ -237,7 +237,7 @@ void evtchn_wake_pollers(struct domain *d, u32 port)
 	}
 }
 
-static int evtchn_send(struct domain *d, u32 port)
+int evtchn_send(struct domain *d, u32 port)
 {
 	struct evtchn *c = evtchn_of(d, port), *rc;
 	union evtchn_bind b;

@@ -491,7 +491,9 @@ void domain_shutdown(struct domain *d, u8 reason)
 		return;
 	domain_pause_nosync(d);
 	d->is_shut_down = true;
-	evtchn_send_global_virq(VIRQ_DOM_EXC);
+	if (reason != SHUTDOWN_suspend || !d->suspend_port ||
+	    evtchn_send(d, d->suspend_port))
+		evtchn_send_global_virq(VIRQ_DOM_EXC);
 }
 
 void domain_resume(struct domain *d)

@@ -37,3 +37,9 @@ int dom0_setup_permissions(struct domain *d);
 struct log_dirty;
 /* Called for every guest page that is written (log-dirty on). */
 void log_dirty_mark(struct domain *d, mfn_t mfn);
+struct xen_domctl_shadow_op;
+/* XEN_DOMCTL_shadow_op: log-dirty mode of a PV domain; fills stats and pages.
+ * Not on the caller's domain; the callee pauses it where it must. */
+long log_dirty_op(struct domain *d, struct xen_domctl_shadow_op *op);
+/* Writes the hypercall page of a PV guest into a page. */
+void pv_fill_hypercall_page(void *page);

@@ -99,7 +99,8 @@ struct domain {
 	enum { DOMDYING_ALIVE, DOMDYING_DYING, DOMDYING_DEAD } dying;
 	int kill_stage;		  /* progress of domain_kill() */
 	bool debugger_attached;
-	u32 createflags;
+	u32 createflags, misc_flags; /* as given to createdomain */
+	u32 suspend_port; /* event port told of a suspend; 0: DOM_EXC */
 
 	struct shared_info *shared; /* our mapping of the page */
 

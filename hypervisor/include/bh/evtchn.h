@@ -38,6 +38,8 @@ int evtchn_reset(struct domain *d);
 void evtchn_send_virq(struct vcpu *v, u32 virq);	/* per-vCPU VIRQs */
 void evtchn_send_global_virq(u32 virq);	/* to its handler domain (dom0) */
 void evtchn_send_pirq(struct domain *d, u32 pirq);
+/* As if d itself had sent on its port. */
+int evtchn_send(struct domain *d, u32 port);
 int evtchn_set_virq_handler(struct domain *d, u32 virq);
 /* Port state for pirq code. */
 void evtchn_unmask_all_pending(struct vcpu *v); /* after register_vcpu_info */
