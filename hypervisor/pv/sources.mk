@@ -1,1 +1,2 @@
 srcs-y +=
+srcs-y += pv/policy.c pv/cpuid.c pv/msr.c
