@@ -101,6 +101,10 @@ void pv_unload_cr3(struct vcpu *v);
 void pv_update_cr3(struct vcpu *v);
 /* NEW_BASEPTR; v current. 0 or -E, -ERESTART. */
 int pv_new_baseptr(struct vcpu *v, mfn_t mfn);
+/* NEW_USER_BASEPTR; INVALID_MFN: none. */
+int pv_new_user_baseptr(struct vcpu *v, mfn_t mfn);
+/* Device frames nobody may map writable (MSI-X tables, I/O APICs). NULL: none. */
+extern struct rangeset *mmio_ro_ranges;
 /* Writes the hypervisor's slots into a table about to become an L4. */
 void pv_l4_init_slots(u64 *l4, struct domain *d);
 /* Validation and teardown of a table page, by page_get_type/page_put_type. */

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Validation of whole tables: a frame becomes a page table (or a descriptor
+ * page) when every entry in it has been checked and holds its references, and
+ * stops being one when they have all been given back.
+ *
+ * Both directions keep their progress in the frame: entries [0, nr_valid) hold
+ * references; with `partial` entry nr_valid holds a general reference only, on
+ * a table whose own validation or teardown was preempted. So either direction
+ * can be stopped at any entry and gone on with in either direction.
+ *
+ * The caller (mm/page.c) makes sure that one CPU at a time is here for a frame.
+ */
+#include <bh/hypercall.h>
+
+#include "mmu_private.h"
+
+struct rangeset *mmio_ro_ranges;
+
+int l1e_get_io(struct domain *d, struct domain *pgd, u64 *e)
+{
+	struct domain *who = pgd == dom_io ? d : pgd;
+	unsigned long mfn = pte_mfn(*e);
+
+	if (pgd == dom_xen || mfn >> (cpu_has.paddr_bits - PAGE_SHIFT))
+		return -EINVAL;
+	if (!rangeset_contains(who->iomem_caps, mfn, mfn))
+		return -EPERM;
+	if ((*e & PTE_W) && mmio_ro_ranges &&
+	    rangeset_contains(mmio_ro_ranges, mfn, mfn))
+		*e &= ~PTE_W;
+	/* Device memory is never cached: WB, WT and WP become UC. */
+	switch (*e & PTE_CACHE) {
+	case 0:
+		*e |= PTE_PWT | PTE_PCD;
+		break;
+	case PTE_PWT:
+	case PTE_PWT | PTE_PAT:
+		*e |= PTE_PCD;
+		break;
+	}
+	return 0;
+}
+
+int l1_update_slow(struct domain *d, struct domain *pgd, u64 *slot, u64 old,
+		   u64 new, unsigned int how)
+{
+	unsigned long mfn = pte_mfn(new);
+	struct page_info *pg = frame_table + mfn;
+	u64 seen = old;
+	int rc;
+
+	if (!(new & PTE_P)) {
+		if (!l1e_write(slot, &seen, new, how))
+			return -EAGAIN;
+		l1e_put(d, old);
+		return 0;
+	}
+	/* Only the right to write comes or goes: the frame stays referenced. */
+	if (((old ^ new) & L1E_CHECKED) == PTE_W && frame_is_ram(mfn) &&
+	    (!(new & PTE_W) || pg->owner == domain_frame(pgd))) {
+		if (new & PTE_W) {
+			rc = page_get_writable(pg);
+			if (rc)
+				return rc;
+		}
+		if (!l1e_write(slot, &seen, new, how)) {
+			if (new & PTE_W)
+				page_put_writable(pg);
+			return -EAGAIN;
+		}
+		if (!(new & PTE_W)) {
+			note_foreign(d, pg);
+			page_put_writable(pg);
+		}
+		return 0;
+	}
+	rc = l1e_get(d, pgd, &new);
+	if (rc)
+		return rc;
+	if (!l1e_write(slot, &seen, new, how)) {
+		l1e_put(d, new);
+		return -EAGAIN;
+	}
+	if (old & PTE_P)
+		l1e_put(d, old);
+	return 0;
+}
+
+/* ---- level 1 -------------------------------------------------------------------- */
+
+static int l1_validate(struct page_info *pg, struct domain *d)
+{
+	u64 *t = page_to_virt(pg);
+
+	for (unsigned int i = 0; i < 512; i++) {
+		u64 e;
+		int rc;
+
+		/* Most of a new table is empty. */
+		if (!(i & 7)) {
+			u64 any = t[i] | t[i + 1] | t[i + 2] | t[i + 3] |
+				  t[i + 4] | t[i + 5] | t[i + 6] | t[i + 7];
+
+			if (!(any & PTE_P)) {
+				i += 7;
+				continue;
+			}
+		}
+		e = t[i];
+		if (!(e & PTE_P))
+			continue;
+		e = l1e_adjust(e);
+		rc = l1e_get(d, d, &e);
+		if (rc) {
+			pg->nr_valid = i;
+			return rc;
+		}
+		if (e != t[i])
+			WRITE_ONCE(t[i], e);
+	}
+	pg->nr_valid = 512;
+	return 0;
+}
+
+static void l1_release(struct page_info *pg, struct domain *d)
+{
+	const u64 *t = page_to_virt(pg);
+
+	for (unsigned int i = pg->nr_valid; i > 0; i--) {
+		if (!(i & 7)) {
+			const u64 *g = t + i - 8;
+			u64 any = g[0] | g[1] | g[2] | g[3] | g[4] | g[5] |
+				  g[6] | g[7];
+
+			if (!(any & PTE_P)) {
+				i -= 7;
+				continue;
+			}
+		}
+		if (t[i - 1] & PTE_P)
+			l1e_put(d, t[i - 1]);
+	}
+	pg->nr_valid = 0;
+}
+
+/* ---- levels 2 to 4 ---------------------------------------------------------------- */
+
+static bool slot_is_ours(unsigned int level, unsigned int i)
+{
+	return level == 4 && i >= HV_L4_FIRST && i <= HV_L4_LAST;
+}
+
+static u64 lne_adjust(unsigned int level, u64 e)
+{
+	return e | PTE_U | (level == 4 ? PTE_A : 0);
+}
+
+/*
+ * References for the table below. have_ref: the general one is held already.
+ * After -ERESTART it is held, after other errors it is not.
+ */
+static int lne_get(unsigned int level, struct domain *d, u64 e,
+		   bool preemptible, bool have_ref)
+{
+	unsigned long mfn = pte_mfn(e);
+	struct page_info *pg = frame_table + mfn;
+	int rc;
+
+	if (!have_ref) {
+		if (e & LNE_FORBIDDEN)
+			return -EINVAL;
+		if (!frame_is_ram(mfn) || !page_get_fast(pg, domain_frame(d)))
+			return -EINVAL;
+	}
+	rc = page_get_type(pg, (u64)(level - 1) << 61, preemptible);
+	if (rc && rc != -ERESTART)
+		page_put(pg);
+	return rc;
+}
+
+static int table_validate(struct page_info *pg, unsigned int level,
+			  struct domain *d, bool preemptible)
+{
+	u64 *t = page_to_virt(pg);
+	bool progress = false;
+	unsigned int i;
+
+	if (level == 4)
+		pv_l4_init_slots(t, d);
+	for (i = pg->nr_valid; i < 512; i++) {
+		u64 e = t[i];
+		int rc;
+
+		if (!(e & PTE_P) || slot_is_ours(level, i))
+			continue;
+		if (preemptible && progress && hypercall_preempt()) {
+			pg->nr_valid = i;
+			return -ERESTART;
+		}
+		rc = lne_get(level, d, e, preemptible, pg->partial);
+		pg->partial = rc == -ERESTART;
+		if (rc) {
+			pg->nr_valid = i;
+			return rc;
+		}
+		progress = true;
+		e = lne_adjust(level, e);
+		if (e != t[i])
+			WRITE_ONCE(t[i], e);
+	}
+	pg->nr_valid = 512;
+	return 0;
+}
+
+static int table_release(struct page_info *pg, unsigned int level,
+			 bool preemptible)
+{
+	const u64 *t = page_to_virt(pg);
+	bool progress = false;
+	unsigned int i = pg->nr_valid;
+	struct page_info *child;
+	int rc;
+
+	if (pg->partial) {
+		child = frame_table + pte_mfn(t[i]);
+		rc = page_release_partial(child, preemptible);
+		if (rc)
+			return rc;
+		pg->partial = 0;
+		page_put(child);
+	}
+	while (i > 0) {
+		i--;
+		if (!(t[i] & PTE_P) || slot_is_ours(level, i))
+			continue;
+		if (preemptible && progress && hypercall_preempt()) {
+			pg->nr_valid = i + 1;
+			return -ERESTART;
+		}
+		child = frame_table + pte_mfn(t[i]);
+		rc = page_put_type(child, preemptible);
+		if (rc) {
+			pg->nr_valid = i;
+			pg->partial = 1;
+			return rc;
+		}
+		page_put(child);
+		progress = true;
+	}
+	pg->nr_valid = 0;
+	return 0;
+}
+
+/* ---- descriptor pages ---------------------------------------------------------------- */
+
+static int seg_validate(struct page_info *pg, struct domain *d)
+{
+	u64 *t = page_to_virt(pg);
+
+	for (unsigned int i = 0; i < 512; i++) {
+		u64 desc = t[i];
+
+		if (!pv_fix_descriptor(d, &desc))
+			return -EINVAL;
+		if (desc != t[i])
+			WRITE_ONCE(t[i], desc);
+	}
+	return 0;
+}
+
+/* ---- entry points ------------------------------------------------------------------ */
+
+int pv_table_validate(struct page_info *pg, u64 type, bool preemptible)
+{
+	struct domain *d = page_owner(pg);
+
+	/* The caller of page_get_type() holds a reference: the owner stays. */
+	if (!d || d->is_system || (pg->count & PGC_XENHEAP))
+		return -EINVAL;
+	if (type == PGT_SEG)
+		return seg_validate(pg, d);
+	if (type == PGT_L1)
+		return l1_validate(pg, d);
+	return table_validate(pg, pgt_level(type), d, preemptible);
+}
+
+int pv_table_release(struct page_info *pg, u64 type, bool preemptible)
+{
+	struct domain *d = page_owner(pg);
+
+	if (type == PGT_L1) {
+		l1_release(pg, d);
+		return 0;
+	}
+	if (pgt_level(type))
+		return table_release(pg, pgt_level(type), preemptible);
+	return 0;
+}
+
+void pv_l4_init_slots(u64 *l4, struct domain *d)
+{
+	memcpy(l4 + HV_L4_FIRST, hv_l4 + HV_L4_FIRST,
+	       (HV_L4_LAST - HV_L4_FIRST + 1) * sizeof(u64));
+	l4[PERDOMAIN_L4] = virt_to_maddr(d->perdomain_l3) | PTE_P | PTE_W |
+			   PTE_A | PTE_D;
+}
+
+/* ---- teardown that was preempted -------------------------------------------------------- */
+
+void pv_defer_release(struct page_info *pg)
+{
+	struct vcpu *v = current;
+
+	if (v && !is_idle_vcpu(v))
+		for (unsigned int i = 0; i < ARRAY_SIZE(v->pv.deferred); i++)
+			if (!v->pv.deferred[i]) {
+				v->pv.deferred[i] = pg;
+				return;
+			}
+	(void)page_release_partial(pg, false);
+	page_put(pg);
+}
+
+int pv_drain_deferred(struct vcpu *v)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(v->pv.deferred); i++) {
+		struct page_info *pg = v->pv.deferred[i];
+
+		if (likely(!pg))
+			continue;
+		if (page_release_partial(pg, true))
+			return -ERESTART;
+		v->pv.deferred[i] = NULL;
+		page_put(pg);
+	}
+	return 0;
+}
