@@ -101,7 +101,7 @@ static int set_name(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	if (!bh_name_valid(x->c->name))
 		return ERR(x, v, -EINVAL,
 			   "name '%s': expected 1 to %d letters, digits and "
-			   "-_.+ beginning with a letter or digit, not a "
+			   "-_. beginning with a letter or digit, not a "
 			   "number",
 			   x->c->name, BH_NAME_MAX - 1);
 	return 0;

@@ -22,7 +22,7 @@ bool bh_name_valid(const char *name)
 	for (size_t i = 0; i < n; i++) {
 		unsigned char ch = (unsigned char)name[i];
 
-		if (ch >= 0x80 || (!isalnum(ch) && !strchr("-_.+", ch)))
+		if (ch >= 0x80 || (!isalnum(ch) && !strchr("-_.", ch)))
 			return false;
 		if (!isdigit(ch))
 			digits = false;
