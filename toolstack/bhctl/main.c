@@ -343,6 +343,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
 		if (streq(cmds[i].name, argv[1]))
 			return run(&cmds[i], argc - 1, argv + 1);
+	if (streq(argv[1], "boot"))
+		execv("/usr/libexec/bulkhead/bootset", argv + 1);
 	if (bh_name_valid(argv[1])) {
 		char path[160];
 

@@ -5,3 +5,7 @@ bulkhead-guest-srcs := guest/main.c guest/start.c guest/life.c guest/console.c \
 	guest/sockets.c guest/control.c guest/adopt.c guest/boot.c \
 	guest/dump.c guest/machined.c
 bulkhead-guest-libs = $(LIBSYSTEMD) $(LIBJSON) $(LIBGUEST)
+
+programs += bulkhead-guest-generator
+bulkhead-guest-generator-srcs := guest/generator.c
+bulkhead-guest-generator-dir := $(or $(generatordir),/lib/systemd/system-generators)
