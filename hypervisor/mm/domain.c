@@ -147,15 +147,15 @@ static void flush_stale(struct page_info *pg, u64 n)
 	}
 }
 
-int domain_assign_pages(struct domain *d, struct page_info *pg,
-			unsigned int order)
+static int assign(struct domain *d, struct page_info *pg, unsigned int order,
+		  bool limited)
 {
 	u64 n = 1UL << order, from_claim;
 	u32 owner = domain_frame(d);
 
 	flush_stale(pg, n);
 	spin_lock(&d->page_lock);
-	if (d->dying || d->tot_pages + n > d->max_pages) {
+	if (d->dying || (limited && d->tot_pages + n > d->max_pages)) {
 		spin_unlock(&d->page_lock);
 		return d->dying ? -EINVAL : -E2BIG;
 	}
@@ -174,6 +174,18 @@ int domain_assign_pages(struct domain *d, struct page_info *pg,
 	if (from_claim)
 		__atomic_fetch_sub(&claimed, from_claim, __ATOMIC_SEQ_CST);
 	return 0;
+}
+
+int domain_assign_pages(struct domain *d, struct page_info *pg,
+			unsigned int order)
+{
+	return assign(d, pg, order, true);
+}
+
+int domain_reassign_pages(struct domain *d, struct page_info *pg,
+			  unsigned int order)
+{
+	return assign(d, pg, order, false);
 }
 
 struct page_info *domain_alloc_pages(struct domain *d, unsigned int order,

@@ -224,6 +224,9 @@ int domain_assign_pages(struct domain *d, struct page_info *pg,
  * it is then ownerless, ready for domain_assign_pages() or heap_free(). The
  * M2P is the caller's. 0, or -EBUSY / -EINVAL with nothing changed. */
 int __must_check domain_steal_page(struct domain *d, struct page_info *pg);
+/* The same whatever max_pages says: in exchange for stolen ones. */
+int domain_reassign_pages(struct domain *d, struct page_info *pg,
+			  unsigned int order);
 /*
  * Takes an ordinary page that nobody else references or uses away from d.
  * 0: ownerless as fresh from the heap, ready for domain_assign_pages() or
