@@ -28,10 +28,24 @@ void rq_init(struct runqueue *rq, unsigned int cpu)
 	list_init(&rq->queue);
 }
 
+/* Least virtual time in the queue; who is boosted stands outside the order. */
+static const struct sched_vcpu *least_queued(struct runqueue *rq)
+{
+	const struct sched_vcpu *s, *best = NULL;
+
+	list_for_each_entry(s, &rq->queue, link) {
+		if (!best || vdiff(s->vtime, best->vtime) < 0)
+			best = s;
+		if (!s->boost)
+			break;
+	}
+	return best;
+}
+
 /* The floor never falls: it follows the least virtual time present. */
 static void raise_floor(struct runqueue *rq)
 {
-	const struct sched_vcpu *first = rq_first(rq);
+	const struct sched_vcpu *first = least_queued(rq);
 	u64 least;
 
 	if (rq->curr && first)
@@ -53,27 +67,25 @@ void rq_enqueue(struct runqueue *rq, struct sched_vcpu *s)
 	struct list *at = &rq->queue;
 	struct sched_vcpu *first = rq_first(rq), *last, *o;
 
-	if (first) {
-		last = list_entry(rq->queue.prev, struct sched_vcpu, link);
-		if (vdiff(s->vtime, first->vtime) <
-		    vdiff(last->vtime, s->vtime)) {
-			at = rq->queue.next;
-			while (at != &rq->queue) {
-				o = list_entry(at, struct sched_vcpu, link);
-				if (vdiff(o->vtime, s->vtime) > 0)
-					break;
-				at = at->next;
-			}
-		} else {
-			while (at->prev != &rq->queue) {
-				o = list_entry(at->prev, struct sched_vcpu,
-					       link);
-				if (vdiff(o->vtime, s->vtime) <= 0)
-					break;
-				at = at->prev;
-			}
-		}
+	if (s->boost || !first)
+		goto front;
+	last = list_entry(rq->queue.prev, struct sched_vcpu, link);
+	if (vdiff(s->vtime, first->vtime) < vdiff(last->vtime, s->vtime))
+		goto front;
+	for (; at->prev != &rq->queue; at = at->prev) {
+		o = list_entry(at->prev, struct sched_vcpu, link);
+		if (o->boost || vdiff(o->vtime, s->vtime) <= 0)
+			break;
 	}
+	goto add;
+front:
+	/* Behind those boosted already; behind equals. */
+	for (at = rq->queue.next; at != &rq->queue; at = at->next) {
+		o = list_entry(at, struct sched_vcpu, link);
+		if (!o->boost && (s->boost || vdiff(o->vtime, s->vtime) > 0))
+			break;
+	}
+add:
 	list_add_before(&s->link, at);
 	s->queued = true;
 	rq->nr_queued++;
@@ -95,6 +107,10 @@ void rq_charge(struct runqueue *rq, struct sched_vcpu *s, s_time_t now)
 		return;
 	s->run_start = now;
 	s->vtime += w == 256 ? (u64)ran : (u64)ran * 256 / w;
+	if (s->boost) {
+		s->boost_left -= ran;
+		s->boost = s->boost_left > 0;
+	}
 	raise_floor(rq);
 }
 
@@ -113,12 +129,16 @@ void rq_place_woken(struct runqueue *rq, const struct runqueue *from,
 		rq_carry(rq, from, s);
 	if (vdiff(s->vtime, least) < 0)
 		s->vtime = least;
+	s->boost = vdiff(s->vtime, rq->floor) < (s64)SCHED_WAKE_DEBT;
+	s->boost_left = SCHED_BOOST;
 }
 
 bool rq_preempts(const struct runqueue *rq, const struct sched_vcpu *s)
 {
 	if (!rq->curr)
 		return true;
+	if (s->boost != rq->curr->boost)
+		return s->boost;
 	return vdiff(rq->curr->vtime, s->vtime) > (s64)SCHED_WAKE_GRAIN;
 }
 
@@ -126,7 +146,11 @@ bool rq_keeps(struct runqueue *rq, const struct sched_vcpu *curr)
 {
 	const struct sched_vcpu *first = rq_first(rq);
 
-	return !first || vdiff(curr->vtime, first->vtime) <= 0;
+	if (!first)
+		return true;
+	if (first->boost != curr->boost)
+		return curr->boost;
+	return vdiff(curr->vtime, first->vtime) <= 0;
 }
 
 s_time_t rq_slice(struct runqueue *rq, const struct sched_vcpu *s, s_time_t now)

@@ -7,7 +7,11 @@
  * The queued vCPU with the least runs next, so over time everyone's virtual
  * time grows alike and shares follow the weights. The queue's floor follows the
  * least virtual time in it; a vCPU that slept is brought up to the floor less a
- * small credit, so sleep is not saved up, yet a waking vCPU goes first.
+ * small credit, so sleep is not saved up.
+ *
+ * A vCPU that wakes goes ahead of the queue for a millisecond, as long as it has
+ * not had much more than its share: so a mostly idle guest answers at once
+ * beside a hundred busy ones. What it uses is charged like any other time.
  */
 #pragma once
 
@@ -17,6 +21,8 @@
 #define SCHED_SLICE_MAX	  MILLISECS(10)
 #define SCHED_WAKE_CREDIT MILLISECS(3)	 /* virtual */
 #define SCHED_WAKE_GRAIN  MICROSECS(250) /* virtual lead needed to preempt */
+#define SCHED_WAKE_DEBT	  MILLISECS(10)	 /* virtual lag that ends the favour */
+#define SCHED_BOOST	  MILLISECS(1)
 #define SCHED_CAP_PERIOD  MILLISECS(10)
 #define SCHED_PUSH_PERIOD MILLISECS(50)
 

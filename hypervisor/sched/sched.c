@@ -428,8 +428,8 @@ static struct sched_vcpu *choose(struct runqueue *rq, struct vcpu *prev,
 		push(rq, now);
 	if (stay && !s->yield && rq_keeps(rq, s))
 		return s;
-	if (s)
-		s->yield = false;
+	if (s && s->yield)
+		s->yield = s->boost = false;
 	if (!rq->nr_queued && !stay)
 		steal(rq, now);
 	next = rq_first(rq);

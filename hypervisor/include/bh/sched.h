@@ -33,6 +33,8 @@ struct sched_vcpu {
 	bool queued, yield, parked; /* parked: over its cap */
 	bool has_soft; /* soft is not a superset of hard */
 	bool on_cpu;   /* running, or its state is still being saved */
+	bool boost;    /* just woken: ahead of the queue for boost_left ns */
+	s64 boost_left;
 	bool needs_move; /* may not run where it is: placed anew once saved */
 	s_time_t last_move; /* when it last changed CPU by balancing */
 };
