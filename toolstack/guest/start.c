@@ -134,12 +134,12 @@ static int fill_domain(struct guest *g, struct bh_err *e)
 	return r;
 }
 
-static void forget_restore(struct guest *g)
+static bool forget_restore(struct guest *g)
 {
 	char link[192];
 
-	if (bh_snprintf(link, sizeof(link), "%s/restore", g->run_dir) >= 0)
-		(void)unlink(link);
+	return bh_snprintf(link, sizeof(link), "%s/restore", g->run_dir) >= 0 &&
+	       unlink(link) == 0;
 }
 
 static int mark_started(struct guest *g)
@@ -220,8 +220,9 @@ int guest_build(struct guest *g, struct bh_err *e)
 	g->boots++;
 	g->started_us = bh_now_us();
 	g->build_us = g->started_us - t0;
-	forget_restore(g);
 	guest_set_phase(g, PHASE_RUNNING);
+	if (forget_restore(g)) /* it was up when it was saved */
+		guest_mark_ready(g, "restored");
 	bh_log(BH_INFO,
 	       "guest %s runs as domain %u (%" PRIu64
 	       " MiB, %u vCPUs); built in "

@@ -250,6 +250,39 @@ int bh_vbd_add(struct bh_xs *xs, uint32_t domid, const struct bh_disk *disk,
 	return 0;
 }
 
+/*
+ * The backend reports InitWait before it has looked at the number we gave it.
+ * That it has opened the device shows only in sysfs; until then our own
+ * descriptor must keep a loop device alive.
+ */
+static int wait_open(struct bh_xs *xs, uint32_t domid, uint32_t devid,
+		     const char *state_path)
+{
+	uint64_t end = bh_now_us() + WAIT_SECONDS * 1000000ull;
+	char path[128];
+	unsigned int us = 200;
+	int r;
+
+	r = bh_snprintf(path, sizeof(path),
+			"/sys/bus/xen-backend/devices/vbd-%u-%u/physical_device",
+			domid, devid);
+	if (r < 0)
+		return r;
+	while (access(path, F_OK) < 0) {
+		uint64_t state;
+
+		if (bh_now_us() > end)
+			return -ETIMEDOUT;
+		if (us > 2000 && bh_xs_read_u64(xs, BH_XS_NONE, state_path,
+						&state) == 0 &&
+		    (state == 5 || state == 6))
+			return -EIO;
+		usleep(us);
+		us = MIN(us * 2, 20000u);
+	}
+	return 0;
+}
+
 int bh_vbd_wait(struct bh_xs *xs, uint32_t domid, const struct bh_disk *disk,
 		struct bh_err *e)
 {
@@ -265,8 +298,13 @@ int bh_vbd_wait(struct bh_xs *xs, uint32_t domid, const struct bh_disk *disk,
 		r = bh_store_wait_state(xs, path,
 					1u << 2 | 1u << 4 | 1u << 5 | 1u << 6,
 					WAIT_SECONDS, &state);
-	if (r == 0 && (state == 2 || state == 4))
-		return 0;
+	if (r == 0 && (state == 2 || state == 4)) {
+		r = wait_open(xs, domid, disk->devid, path);
+		if (r == 0)
+			return 0;
+		if (r == -EIO)
+			r = 0; /* refused, like the states below */
+	}
 	if (bh_xs_readf(xs, BH_XS_NONE, &why,
 			"/local/domain/0/error/backend/vbd/%u/%u/error", domid,
 			disk->devid) < 0)
