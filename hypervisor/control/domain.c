@@ -177,7 +177,6 @@ static void domain_free(struct domain *d)
 	rangeset_free(d->iomem_caps);
 	rangeset_free(d->ioport_caps);
 	xfree(d->e820);
-	xfree(d->policy);
 	xfree(d->vcpu);
 	xfree(d);
 }
@@ -242,9 +241,6 @@ static int domain_init_parts(struct domain *d, const struct domain_config *cfg)
 	if (rc)
 		return rc;
 	rc = shared_info_init(d);
-	if (rc)
-		return rc;
-	rc = domain_policy_init(d);
 	if (rc)
 		return rc;
 	rc = pv_domain_init(d);
