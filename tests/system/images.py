@@ -46,7 +46,7 @@ FLAVOURS = {
     "dom0": ("stress-ng fio python3 strace busybox-static socat "
              "iperf3 grub2-common grub-pc-bin grub-efi-amd64-bin "
              "libsystemd0 libjson-c5 libmnl0 libblkid1 libarchive13 libncursesw6 "
-             "libnewt0.52 debootstrap systemd-container bridge-utils").split(),
+             "libnewt0.52 libseccomp2 libext2fs2 debootstrap mmdebstrap systemd-container bridge-utils").split(),
     "dom0-xen": "@dom0 xen-utils-4.17 xenstore-utils".split(),
     "plain": "grub2-common grub-pc-bin grub-efi-amd64-bin".split(),
 }

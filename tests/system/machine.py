@@ -11,7 +11,8 @@ goes through GRUB on the disk with a menu of ours and the given hypervisor;
 "disk" leaves everything to what is installed on the disk. Emulation only (TCG).
 
 The root disk is a throwaway overlay of a cached image; initrd= replaces it by an
-initramfs. Everything is in one temporary directory; QEMU dies with this process,
+initramfs, root= keeps the overlay in that file. Everything else is in one
+temporary directory; QEMU dies with this process,
 whatever ends it.
 """
 
@@ -81,7 +82,7 @@ class Machine:
                  cpu=CPU, smp=1, memory=1024, disk="virtio", nic="e1000e", disks=(),
                  xen_args="", kernel_args="", initrd=None, kernel=None, copy=(), machine="q35",
                  reboot=False, gdb=None, ssh=None, qemu=(), fatal=FATAL, name="machine", log=None,
-                 icount=None, nic_args="", vga="none"):
+                 icount=None, nic_args="", vga="none", root=None):
         guard()
         self.dir = tempfile.mkdtemp(prefix="bht-")
         self.hypervisor, self.boot, self.firmware = hypervisor, boot, firmware
@@ -97,22 +98,23 @@ class Machine:
         self.proc = self.con = self.shell = None
         _live.add(self)
         try:
-            self._prepare(image, initrd, kernel, copy)
+            self._prepare(image, initrd, kernel, copy, root)
         except BaseException:
             self.close()
             raise
 
     # Preparing ---------------------------------------------------------------
 
-    def _prepare(self, image, initrd, kernel, copy):
+    def _prepare(self, image, initrd, kernel, copy, root):
         self.root = None
         if initrd:
             self.initrd, self.kernel = initrd, kernel or images.kernel()[0]
         else:
             img = images.image(image) if isinstance(image, str) else image
             self.kernel, self.initrd = kernel or img.vmlinuz, img.initrd
-            self.root = f"{self.dir}/root.qcow2"
-            images.overlay(img.disk, self.root)
+            self.root = root or f"{self.dir}/root.qcow2"
+            if not os.path.exists(self.root):
+                images.overlay(img.disk, self.root)
             if self.boot == "grub":
                 images.overlay_esp(img, self.root, self._esp_files())
         if copy:

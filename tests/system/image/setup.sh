@@ -46,7 +46,7 @@ printf 'PermitRootLogin yes\nPermitEmptyPasswords yes\n' >"$root/etc/ssh/sshd_co
 # A short list of drivers: unpacking an initrd is slow under emulation.
 sed -i 's/^MODULES=.*/MODULES=list/' "$root/etc/initramfs-tools/initramfs.conf"
 printf '%s\n' ahci sd_mod sr_mod virtio_pci virtio_blk virtio_scsi nvme ext4 vfat dm_mod dm_thin_pool \
-	loop squashfs isofs >"$root/etc/initramfs-tools/modules"
+	loop squashfs isofs xen_blkfront xen_netfront >"$root/etc/initramfs-tools/modules"
 chroot "$root" update-initramfs -u -k all
 
 cp -r /usr/lib/grub/i386-pc /usr/lib/grub/x86_64-efi "$root/boot/grub/"
