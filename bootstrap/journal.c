@@ -136,26 +136,31 @@ static int remember(struct journal *j, char *line)
 	return 0;
 }
 
+/* Takes the line (without newline) over; on disk when this returns. */
+static int append_line(struct journal *j, struct buf *b)
+{
+	if (!b->s || buf_add(b, "\n", 1) < 0)
+		return oom();
+	if (write(j->fd, b->s, b->n) != (ssize_t)b->n || fsync(j->fd) < 0)
+		return fail(VMB_FAILED, "cannot write journal %s: %m", j->path);
+	b->s[b->n - 1] = 0;
+	fault_point(b->s);
+	return remember(j, b->s) < 0 ? oom() : 0;
+}
+
 static int append(struct journal *j, const char *kind, const char *verb,
 		  va_list ap)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	const char *w;
-	int r;
+	int r = buf_addf(&b, "%s %s", kind, verb);
 
-	r = buf_addf(&b, "%s%s%s", kind, verb ? " " : "", verb ? verb : "");
-	while (r >= 0 && verb && (w = va_arg(ap, const char *))) {
+	while (r >= 0 && (w = va_arg(ap, const char *))) {
 		r = buf_add(&b, " ", 1);
 		if (r >= 0)
 			r = *w ? escape(&b, w) : buf_add(&b, "-", 1);
 	}
-	if (r < 0 || buf_add(&b, "\n", 1) < 0)
-		return oom();
-	if (write(j->fd, b.s, b.n) != (ssize_t)b.n || fsync(j->fd) < 0)
-		return fail(VMB_FAILED, "cannot write journal %s: %m", j->path);
-	b.s[b.n - 1] = 0;
-	fault_point(b.s);
-	return remember(j, b.s) < 0 ? oom() : 0;
+	return r < 0 ? oom() : append_line(j, &b);
 }
 
 int journal_undo(struct journal *j, const char *verb, ...)
@@ -255,12 +260,12 @@ static int settle(struct journal *j)
 
 int journal_commit(struct journal **jp)
 {
+	_cleanup_buf_ struct buf b = { 0 };
 	struct journal *j = *jp;
-	va_list none;
 	int r;
 
-	memset(&none, 0, sizeof(none));
-	r = append(j, "commit", NULL, none);
+	(void)buf_addf(&b, "commit");
+	r = append_line(j, &b);
 	if (r < 0)
 		return r;
 	j->committed = true;
