@@ -324,9 +324,13 @@ static void simple(struct grub *g)
 	const char *c = g->w[0];
 	char *eq;
 
-	if (streq(c, "set") && g->n >= 2 && (eq = strchr(g->w[1], '='))) {
+	unsigned int assigned = streq(c, "set") ? 1 : 0;
+
+	/* "set x=y", and "x=y" alone. */
+	if (g->n > assigned && (eq = strchr(g->w[assigned], '=')) &&
+	    (assigned || !strchr("[/", *c))) {
 		*eq = 0;
-		(void)vars_set(g->vars, g->w[1], eq + 1);
+		(void)vars_set(g->vars, g->w[assigned], eq + 1);
 	} else if (g->entry && (streq(c, "linux") || streq(c, "linux16") ||
 				streq(c, "linuxefi") || streq(c, "initrd") ||
 				streq(c, "initrd16") || streq(c, "initrdefi"))) {

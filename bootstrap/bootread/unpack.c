@@ -167,7 +167,7 @@ static int payload(const char *data, size_t n, const char **ret, size_t *ret_n)
 	uint32_t off, len;
 	uint64_t start;
 
-	if (n < 0x1000 || memcmp(data + 0x202, "HdrS", 4) != 0) {
+	if (n < 0x250 || memcmp(data + 0x202, "HdrS", 4) != 0) {
 		*ret = data;
 		*ret_n = n;
 		return 0;
