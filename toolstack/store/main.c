@@ -150,16 +150,29 @@ static int add_sources(struct daemon *m, const char *path)
 
 /* ---- start ------------------------------------------------------------- */
 
-/* What every fresh store has. */
+/*
+ * What every fresh store has. Not dom0's "domid": its absence tells stock
+ * xen-init-dom0 that there is something for it to do.
+ */
 static int plant(struct store *s)
 {
-	struct perms *perms = s->db.root->perms;
-	int r;
+	static const char *const nodes[][2] = {
+		{ "/tool", "" },
+		{ "/tool/xenstored", "" },
+		{ "/local", "" },
+		{ "/local/domain", "" },
+		{ "/local/domain/0", "" },
+		{ "/local/domain/0/name", "Domain-0" },
+	};
 
-	r = db_set(&s->db, "/tool", NULL, 0, perms, NULL);
-	if (r == 0)
-		r = db_set(&s->db, "/tool/xenstored", NULL, 0, perms, NULL);
-	return r;
+	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
+		int r = db_set(&s->db, nodes[i][0], nodes[i][1],
+			       strlen(nodes[i][1]), s->db.root->perms, NULL);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static int load_state(struct store *s, const char *dir)

@@ -218,7 +218,7 @@ static int make_node(struct req *q, const void *data, size_t len,
 		at = last ? total : (size_t)(slash - q->path);
 		q->path[at] = '\0';
 		r = view_set(q, q->path, last ? data : NULL, last ? len : 0,
-			     perms);
+			     perms, !last);
 		if (!last)
 			q->path[at] = '/';
 		if (r < 0)
@@ -248,7 +248,7 @@ int do_write(struct req *q)
 	} else if (r == 0) {
 		r = too_large(q, len, v.perms);
 		if (r == 0)
-			r = view_set(q, q->path, data, len, v.perms);
+			r = view_set(q, q->path, data, len, v.perms, false);
 	}
 	if (r == 0)
 		req_ok(q);

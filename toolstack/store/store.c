@@ -72,7 +72,7 @@ unsigned int perms_for(const struct conn *c, const struct perms *perms)
 /* ---- changes ----------------------------------------------------------- */
 
 int store_set(struct store *s, const char *path, const void *data, size_t len,
-	      struct perms *perms)
+	      struct perms *perms, bool quiet)
 {
 	struct node *n = db_lookup(&s->db, path);
 	_cleanup_perms_ struct perms *before = NULL;
@@ -84,8 +84,9 @@ int store_set(struct store *s, const char *path, const void *data, size_t len,
 	if (r < 0)
 		return r;
 	persist_node(s, path, n);
-	watch_fire(s, path, n->perms, before,
-		   n->parent ? n->parent->perms : NULL);
+	if (!quiet)
+		watch_fire(s, path, n->perms, before,
+			   n->parent ? n->parent->perms : NULL);
 	return 0;
 }
 

@@ -229,8 +229,9 @@ bool store_turn(struct store *s);
 
 /* ---- changes: tree, record and events together ------------------------- */
 
+/* quiet: made on the way to another node, whose event says it all. */
 int store_set(struct store *s, const char *path, const void *data, size_t len,
-	      struct perms *perms);
+	      struct perms *perms, bool quiet);
 int store_set_perms(struct store *s, struct node *n, struct perms *perms);
 int store_rm(struct store *s, struct node *n);
 

@@ -176,7 +176,7 @@ static int apply(struct store *s, struct txnode *t)
 	if (r < 0 || !t->exists)
 		return r;
 	return store_set(s, t->path, t->value ? t->value->bytes : NULL,
-			 t->value ? t->value->len : 0, t->perms);
+			 t->value ? t->value->len : 0, t->perms, t->quiet);
 }
 
 int tx_commit(struct tx *tx)
@@ -290,7 +290,7 @@ int view_get(struct req *q, const char *path, unsigned int checks,
 }
 
 static int tx_set(struct req *q, const char *path, struct value *value,
-		  struct perms *perms, const struct vnode *v)
+		  struct perms *perms, const struct vnode *v, bool quiet)
 {
 	struct tx *tx = q->tx;
 	struct txnode *t = find_or_add(tx, path);
@@ -309,20 +309,21 @@ static int tx_set(struct req *q, const char *path, struct value *value,
 		t->opaque = t->written && !t->exists;
 		tx->nr_created++;
 	}
+	t->quiet = quiet;
 	t->written = true;
 	t->exists = true;
 	return 0;
 }
 
 int view_set(struct req *q, const char *path, const void *data, size_t len,
-	     struct perms *perms)
+	     struct perms *perms, bool quiet)
 {
 	struct value *value;
 	struct vnode v;
 	int r;
 
 	if (!q->tx)
-		return store_set(q->s, path, data, len, perms);
+		return store_set(q->s, path, data, len, perms, quiet);
 
 	r = view_get(q, path, CHECK_GEN, &v);
 	if (r < 0)
@@ -342,7 +343,7 @@ int view_set(struct req *q, const char *path, const void *data, size_t len,
 	r = value_new(data, len, &value);
 	if (r < 0)
 		return r;
-	r = tx_set(q, path, value, perms, &v);
+	r = tx_set(q, path, value, perms, &v, quiet);
 	value_put(value); /* the overlay has its own reference */
 	return r;
 }
@@ -357,7 +358,7 @@ int view_set_perms(struct req *q, const char *path, struct perms *perms)
 		return n ? store_set_perms(q->s, n, perms) : -ENOENT;
 	}
 	lookup(q, path, &v);
-	return v.exists ? tx_set(q, path, v.value, perms, &v) : -ENOENT;
+	return v.exists ? tx_set(q, path, v.value, perms, &v, false) : -ENOENT;
 }
 
 /* True if path is inside (or is, with same) dir. */

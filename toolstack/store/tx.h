@@ -29,6 +29,7 @@ struct txnode {
 	uint8_t checks;
 	bool written; /* else value and perms are what was read (CHECK_GEN) */
 	bool exists;
+	bool quiet;  /* made on the way: no event of its own */
 	bool opaque; /* removed and made again: the old children are gone */
 	uint64_t gen, cgen, birth;
 	struct value *value;
@@ -73,7 +74,7 @@ int view_get(struct req *q, const char *path, unsigned int checks,
 	     struct vnode *ret);
 /* Writes a node whose parent exists in the view. */
 int view_set(struct req *q, const char *path, const void *data, size_t len,
-	     struct perms *perms);
+	     struct perms *perms, bool quiet);
 int view_set_perms(struct req *q, const char *path, struct perms *perms);
 int view_rm(struct req *q, const char *path);
 /* Names of path's children, each with its NUL, to free(). */

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kill -9 at random moments, for real: a child process is the daemon, on rings
+ * and a journal that it shares with this process, which is two guests. Each
+ * guest counts in transactions and expects exactly one answer to each request,
+ * in order, and an event for each change, however often the daemon dies.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "store/persist.h"
+#include "tests/store_harness.h"
+
+#define KILLS 150
+
+static char dir[] = "/tmp/bh-store-XXXXXX";
+
+static void load(struct store *s)
+{
+	struct journal *j;
+	struct domain *d;
+	bool found;
+
+	assert_int_equal(store_init(s, &test_host, (uint64_t)bh_now_us()), 0);
+	assert_int_equal(journal_open(dir, persist_replay, s, &found, &j), 0);
+	s->persist = persist_new();
+	persist_start(s, j);
+	if (!found)
+		test_store(s, 0); /* never: the first is made by setup */
+	LIST_FOREACH(d, &s->domains, link)
+	if (test_host.attach(s, d, true) < 0)
+		_exit(3);
+	if (db_check(&s->db))
+		_exit(4);
+}
+
+static pid_t start_daemon(void)
+{
+	pid_t pid = fork();
+	struct store s;
+
+	if (pid > 0)
+		return pid;
+	load(&s);
+	for (;;) {
+		struct domain *d;
+
+		LIST_FOREACH(d, &s.domains, link)
+		conn_wake(d->conn);
+		(void)store_turn(&s);
+		/* Keep the journal short, so that it is replaced often, too. */
+		if (s.nr_requests % 64 == 63)
+			persist_want_snapshot(&s);
+	}
+}
+
+/* ---- a guest as a state machine ---------------------------------------- */
+
+enum step {
+	START,
+	GET,
+	PUT,
+	NOTE,
+	END
+};
+
+struct counter {
+	struct guest g;
+	enum step step;
+	uint32_t tx;
+	unsigned long count, seen_events, retries, answers;
+	char msg[256];
+	size_t msg_len, msg_sent;
+	bool waiting;
+};
+
+static void say(struct counter *c, uint32_t type, uint32_t tx, const char *fmt,
+		...) __printf_like(4, 5);
+
+static void say(struct counter *c, uint32_t type, uint32_t tx, const char *fmt,
+		...)
+{
+	struct xsd_sockmsg hdr = {
+		.type = type,
+		.req_id = ++c->g.next_req,
+		.tx_id = tx,
+	};
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(c->msg + sizeof(hdr), sizeof(c->msg) - sizeof(hdr), fmt,
+		      ap);
+	va_end(ap);
+	/* '|' stands for the NUL inside; all but values end with one. */
+	for (int i = 0; i < n; i++)
+		if (c->msg[sizeof(hdr) + (size_t)i] == '|')
+			c->msg[sizeof(hdr) + (size_t)i] = '\0';
+	hdr.len = (uint32_t)n + (type != XS_WRITE);
+	memcpy(c->msg, &hdr, sizeof(hdr));
+	c->msg_len = sizeof(hdr) + hdr.len;
+	c->msg_sent = 0;
+	c->waiting = true;
+}
+
+static void next_request(struct counter *c)
+{
+	switch (c->step) {
+	case START:
+		say(c, XS_TRANSACTION_START, 0, "%s", "");
+		break;
+	case GET:
+		say(c, XS_READ, c->tx, "count");
+		break;
+	case PUT:
+		say(c, XS_WRITE, c->tx, "count|%lu", c->count + 1);
+		break;
+	case NOTE:
+		say(c, XS_WRITE, c->tx, "note/n%lu|%lu", c->count % 7,
+		    c->count + 1);
+		break;
+	case END:
+		say(c, XS_TRANSACTION_END, c->tx, "T");
+		break;
+	}
+}
+
+static void answered(struct counter *c)
+{
+	struct xsd_sockmsg *hdr = (void *)c->g.in;
+
+	assert_int_equal(hdr->req_id, c->g.next_req);
+	assert_true(c->waiting);
+	c->waiting = false;
+	c->answers++;
+	if (c->g.type == XS_ERROR) {
+		assert_int_equal(c->step, END);
+		assert_string_equal(c->g.body, "EAGAIN");
+		c->retries++;
+		c->step = START;
+		return;
+	}
+	switch (c->step) {
+	case START:
+		c->tx = (uint32_t)atoi(c->g.body);
+		break;
+	case GET:
+		assert_int_equal(strtoul(c->g.body, NULL, 10), c->count);
+		break;
+	case END:
+		c->count++;
+		break;
+	default:
+		break;
+	}
+	c->step = c->step == END ? START : c->step + 1;
+}
+
+static void run_counter(struct counter *c)
+{
+	if (!c->waiting)
+		next_request(c);
+	c->msg_sent += guest_write(&c->g, c->msg + c->msg_sent,
+				   c->msg_len - c->msg_sent);
+	while (guest_read(&c->g)) {
+		if (c->g.type == XS_WATCH_EVENT)
+			c->seen_events++;
+		else
+			answered(c);
+	}
+}
+
+static void killed_daemons_lose_nothing(void **state __unused_arg)
+{
+	struct counter c[2] = { 0 };
+	unsigned int seed = (unsigned int)bh_now_us();
+	unsigned long before, total = 0;
+	struct store s;
+	uint64_t limit;
+	pid_t pid;
+	int status;
+
+	print_message("seed %u\n", seed);
+	guest_init(&c[0].g, 1);
+	guest_init(&c[1].g, 2);
+	c[0].g.next_req = c[1].g.next_req = 5000;
+	for (int i = 0; i < KILLS; i++) {
+		uint64_t until;
+
+		pid = start_daemon();
+		until = bh_now_us() + 500 + (unsigned)rand_r(&seed) % 30000;
+		while (bh_now_us() < until) {
+			run_counter(&c[0]);
+			run_counter(&c[1]);
+		}
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		/* It did not find its state unusable and leave by itself. */
+		assert_true(WIFSIGNALED(status));
+	}
+
+	/* The last one may finish what is under way. */
+	before = c[0].count + c[1].count;
+	pid = start_daemon();
+	limit = bh_now_us() + 30000000;
+	while ((c[0].waiting || c[1].waiting || c[0].step || c[1].step ||
+		c[0].count + c[1].count == before) &&
+	       bh_now_us() < limit) {
+		for (int i = 0; i < 2; i++)
+			if (c[i].waiting || c[i].step || c[i].count == 0 ||
+			    c[0].count + c[1].count == before)
+				run_counter(&c[i]);
+	}
+	assert_true(bh_now_us() < limit);
+	usleep(50000);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+
+	load(&s);
+	for (int i = 0; i < 2; i++) {
+		char path[64], want[24];
+		struct node *n;
+
+		/* Late events, after the last answer. */
+		struct guest *g = &c[i].g;
+
+		for (int k = 0; k < 20; k++) {
+			conn_wake(s.by_id[i + 1]->conn);
+			(void)store_turn(&s);
+			while (guest_read(g))
+				c[i].seen_events++;
+		}
+		snprintf(path, sizeof(path), "/local/domain/%d/count", i + 1);
+		snprintf(want, sizeof(want), "%lu", c[i].count);
+		n = db_lookup(&s.db, path);
+		assert_non_null(n);
+		assert_int_equal(n->value->len, strlen(want));
+		assert_memory_equal(n->value->bytes, want, strlen(want));
+		/* One for the registration, one for each commit; exactly. */
+		assert_int_equal(c[i].seen_events, c[i].count + 1);
+		total += c[i].count;
+	}
+	print_message("%lu commits, %lu retries, %lu answers over %d kills\n",
+		      total, c[0].retries + c[1].retries,
+		      c[0].answers + c[1].answers, KILLS);
+	assert_true(total > KILLS / 4);
+	persist_free(s.persist);
+	store_done(&s);
+}
+
+/* The first daemon's work: two domains, each with its count and its watch. */
+static int setup(void **state __unused_arg)
+{
+	struct journal *j;
+	struct guest g;
+	struct store s;
+	bool found;
+
+	assert_non_null(mkdtemp(dir));
+	test_store(&s, 2);
+	assert_int_equal(journal_open(dir, persist_replay, &s, &found, &j), 0);
+	assert_false(found);
+	s.persist = persist_new();
+	persist_start(&s, j);
+	assert_int_equal(persist_snapshot(&s), 0);
+	for (unsigned int i = 1; i <= 2; i++) {
+		guest_init(&g, i);
+		assert_int_equal(ask_write(&s, &g, 0, "count", "0"), 0);
+		assert_int_equal(ask3(&s, &g, XS_WATCH, "count", "t", NULL), 0);
+		/* Its event stays unread: it has to survive as well. */
+	}
+	persist_free(s.persist);
+	s.persist = NULL;
+	store_done(&s);
+	return 0;
+}
+
+static int teardown(void **state __unused_arg)
+{
+	char cmd[64];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(killed_daemons_lose_nothing,
+						setup, teardown),
+	};
+
+	bh_log_setup("test", BH_ERR);
+	test_pages_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
