@@ -263,9 +263,10 @@ static int wait_open(struct bh_xs *xs, uint32_t domid, uint32_t devid,
 	unsigned int us = 200;
 	int r;
 
-	r = bh_snprintf(path, sizeof(path),
-			"/sys/bus/xen-backend/devices/vbd-%u-%u/physical_device",
-			domid, devid);
+	r = bh_snprintf(
+		path, sizeof(path),
+		"/sys/bus/xen-backend/devices/vbd-%u-%u/physical_device", domid,
+		devid);
 	if (r < 0)
 		return r;
 	while (access(path, F_OK) < 0) {
@@ -273,8 +274,8 @@ static int wait_open(struct bh_xs *xs, uint32_t domid, uint32_t devid,
 
 		if (bh_now_us() > end)
 			return -ETIMEDOUT;
-		if (us > 2000 && bh_xs_read_u64(xs, BH_XS_NONE, state_path,
-						&state) == 0 &&
+		if (us > 2000 &&
+		    bh_xs_read_u64(xs, BH_XS_NONE, state_path, &state) == 0 &&
 		    (state == 5 || state == 6))
 			return -EIO;
 		usleep(us);
