@@ -10,6 +10,7 @@
 #include "guest/guest.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
@@ -286,6 +287,9 @@ static int start(struct guest *g)
 	machine_register(g);
 	if (!g->cfg->notify_ready || g->ready)
 		notify_up(g);
+	else
+		(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64,
+				 g->cfg->start_timeout * (uint64_t)1000000);
 	guest_check(g);
 	return 0;
 fail:
