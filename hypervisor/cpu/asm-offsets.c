@@ -48,4 +48,8 @@ void asm_offsets(void)
 	OFFSET(VCPU_DOMAIN, struct vcpu, domain);
 	OFFSET(VCPU_INFO, struct vcpu, info);
 	OFFSET(VCPU_PV, struct vcpu, pv);
+	OFFSET(VCPU_KERNEL_MODE, struct vcpu, pv.kernel_mode);
+	OFFSET(VCPU_WORK, struct vcpu, pv.work);
+	OFFSET(VINFO_PENDING, struct vcpu_info, evtchn_upcall_pending);
+	OFFSET(VINFO_MASK, struct vcpu_info, evtchn_upcall_mask);
 }

@@ -54,6 +54,7 @@ extern char syscall_stub[], syscall32_stub[];
 #define IST_NMI 1
 #define IST_DF	2
 #define IST_MC	3
+#define IST_DB	4
 
 static void lgdt(unsigned long base)
 {
@@ -75,6 +76,7 @@ static void idt_init(void)
 			.ist = i == 2  ? IST_NMI :
 			       i == 8  ? IST_DF :
 			       i == 18 ? IST_MC :
+			       i == 1  ? IST_DB :
 					 0,
 			.attr = 0x8e | dpl << 5, /* interrupt gate */
 			.off_mid = a >> 16,
@@ -116,6 +118,7 @@ int desc_prepare_cpu(struct cpu *c)
 	t->ist[IST_DF - 1] = stack + PAGE_SIZE;
 	t->ist[IST_NMI - 1] = stack + 2 * PAGE_SIZE;
 	t->ist[IST_MC - 1] = stack + 3 * PAGE_SIZE;
+	t->ist[IST_DB - 1] = stack + 4 * PAGE_SIZE;
 	t->iobase = sizeof(*t);
 	set_sysdesc(&g[SEL_IDX(TSS_SEL)], (unsigned long)t, sizeof(*t) - 1, 9);
 	c->gdt = g;

@@ -23,6 +23,7 @@ struct pv_domain {
 struct pv_vcpu {
 	struct cpu_user_regs regs; /* saved while not running */
 	bool kernel_mode;	   /* guest kernel (else guest user) */
+	u8 work; /* something for pv_deliver_work() on the way out */
 	struct trap_info trap[256];
 	/* Page tables: frames with type references held. */
 	mfn_t kernel_l4, user_l4; /* INVALID_MFN: none */
@@ -80,6 +81,15 @@ int pv_vcpu_relinquish(struct vcpu *v);
 /* Makes v's live register state (FPU, segment bases) current in v->pv, when v
  * is not running but its state may still be in the CPU. */
 void pv_sync_state(struct vcpu *v);
+/* Control and debug registers as the guest sees them. */
+#define PV_CR4_VISIBLE 0x660UL /* PAE, MCE, OSFXSR, OSXMMEXCPT */
+#define PV_VM_ASSIST_MASK 0x3fUL /* the VMASST_TYPE_* bits we take */
+unsigned long pv_clean_cr4(const struct vcpu *v, unsigned long cr4);
+unsigned long pv_clean_dr7(unsigned long dr7);
+unsigned long pv_read_cr0(const struct vcpu *v);
+int pv_set_debugreg(struct vcpu *v, unsigned int nr, unsigned long val);
+void pv_load_debug(const struct vcpu *v); /* v is current */
+void pv_load_cr4(const struct vcpu *v);	  /* v is current */
 /* NMI to a guest vCPU (VCPUOP_send_nmi). */
 void pv_send_nmi(struct vcpu *v);
 
@@ -87,6 +97,8 @@ void pv_send_nmi(struct vcpu *v);
 /* May the guest hold this descriptor? Forces DPL 3; false: no. */
 bool pv_fix_descriptor(struct domain *d, u64 *desc);
 void pv_gdt_release(struct vcpu *v);
+/* Checks and installs a GDT; v is current (flush the TLB) or not running. */
+int pv_set_gdt(struct vcpu *v, const unsigned long *frames, u32 ents);
 bool pv_ldt_release(struct vcpu *v); /* true: something was unmapped */
 /* #PF inside the LDT window: true if the page is mapped now. */
 bool pv_ldt_fault(struct vcpu *v, unsigned long offset);
@@ -164,3 +176,5 @@ int fpu_vcpu_init(struct vcpu *v);
 void fpu_vcpu_done(struct vcpu *v);
 void fpu_save(struct vcpu *v);
 void fpu_restore(struct vcpu *v);
+/* Replaces x87 and SSE state by a 512-byte FXSAVE image. */
+void fpu_set_legacy(struct vcpu *v, const void *fxsave);
