@@ -3,25 +3,21 @@
  * Which kernel to boot: the one the configuration names, or the one on the
  * guest's own disk.
  *
- * The disk is the guest's, so reading it is left to bootread, run without
- * privileges: as nobody, with no network, in its own mount name space where
- * the only device is the guest's disk, read-only. What it leaves is checked
- * here to be plain files of sane size. The last set that got the guest to its
- * ready mark is kept, and used when reading fails or the new kernel crashed.
+ * The disk is the guest's, so reading it is left to bootread, which locks the
+ * part of itself that looks at the guest's bytes into a process without
+ * privileges, network or files. It runs in a mount name space of its own, and
+ * what it leaves is checked here to be plain files of sane size. It keeps the
+ * set that last got the guest to its ready mark (--good) and hands that out
+ * when reading fails, or when we say that the new kernel crashed (--fallback).
  */
 #include "guest/guest.h"
 
 #include <fcntl.h>
-#include <ftw.h>
-#include <grp.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #define BOOTREAD     "/usr/libexec/bulkhead/bootread"
@@ -36,114 +32,30 @@ void boot_files_done(struct boot_files *b)
 	*b = (struct boot_files){};
 }
 
-/* ---- the child --------------------------------------------------------- */
-
 static void child_fail(const char *what)
 {
 	dprintf(STDERR_FILENO, "%s: %s\n", what, strerror(errno));
 	_exit(126);
 }
 
-/* The disk as the only device of a private file system. */
-static void child_disk(const char *disk, const char *mnt, const char *node,
-		       uid_t uid, gid_t gid)
+static void child_run(const char *const *argv, int err_fd)
 {
-	struct stat st;
-
-	if (stat(disk, &st) < 0)
-		child_fail(disk);
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0)
-		child_fail("unshare");
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		child_fail("mount --make-rprivate");
-	if (mount("tmpfs", mnt, "tmpfs", MS_NOSUID | MS_NOEXEC,
-		  "size=64k,mode=755") < 0)
-		child_fail(mnt);
-	if (S_ISBLK(st.st_mode)) {
-		if (mknod(node, S_IFBLK | 0400, st.st_rdev) < 0 ||
-		    chown(node, uid, gid) < 0)
-			child_fail(node);
-	} else {
-		/* an image file: bound read-only under the same name */
-		int fd = open(node, O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
-
-		if (fd < 0 || mount(disk, node, NULL, MS_BIND, NULL) < 0 ||
-		    mount(NULL, node, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY,
-			  NULL) < 0)
-			child_fail(node);
-	}
-}
-
-static void child_limits(uid_t uid, gid_t gid)
-{
-	struct rlimit fsize = { MAX_FILE, MAX_FILE };
-	struct rlimit cpu = { TIME_LIMIT_S, TIME_LIMIT_S };
-	struct rlimit as = { 2ull << 30, 2ull << 30 };
-
-	setrlimit(RLIMIT_FSIZE, &fsize);
-	setrlimit(RLIMIT_CPU, &cpu);
-	setrlimit(RLIMIT_AS, &as);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
-	    setresuid(uid, uid, uid) < 0)
-		child_fail("dropping privileges");
-}
-
-static void child_run(const char *disk, const char *mnt, const char *node,
-		      const char *out, bool fallback, int err_fd)
-{
-	struct passwd *pw = getpwnam("bulkhead-boot");
-	uid_t uid = pw ? pw->pw_uid : 65534;
-	gid_t gid = pw ? pw->pw_gid : 65534;
-	char *const env[] = { (char *)"PATH=/usr/bin:/bin", NULL };
-	const char *argv[8];
-	int n = 0;
+	char *const env[] = {
+		(char *)(uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL
+	};
+	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	dup2(err_fd, STDERR_FILENO);
-	child_disk(disk, mnt, node, uid, gid);
-	child_limits(uid, gid);
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		child_fail("mount name space");
 	if (close_range(3, ~0u, 0) < 0)
 		child_fail("close_range");
-	argv[n++] = BOOTREAD;
-	argv[n++] = "--output";
-	argv[n++] = out;
-	if (fallback)
-		argv[n++] = "--fallback";
-	argv[n++] = node;
-	argv[n] = NULL;
 	execve(BOOTREAD, (char *const *)(uintptr_t)argv, env);
 	child_fail(BOOTREAD);
-}
-
-/* ---- the parent -------------------------------------------------------- */
-
-static int rm_one(const char *path, const struct stat *st, int flag,
-		  struct FTW *f)
-{
-	(void)st;
-	(void)flag;
-	(void)f;
-	return remove(path);
-}
-
-static void rm_tree(const char *path)
-{
-	(void)nftw(path, rm_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static int make_out_dir(const char *out)
-{
-	struct passwd *pw = getpwnam("bulkhead-boot");
-	int r;
-
-	rm_tree(out);
-	r = bh_mkdir_p(out, 0755);
-	if (r < 0)
-		return r;
-	if (chown(out, pw ? pw->pw_uid : 65534, pw ? pw->pw_gid : 65534) < 0)
-		return -errno;
-	return 0;
 }
 
 static int wait_child(pid_t pid, int err_fd, char *text, size_t size)
@@ -181,40 +93,43 @@ static int wait_child(pid_t pid, int err_fd, char *text, size_t size)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
-static int run_bootread(struct guest *g, const char *disk, const char *out,
-			bool fallback, struct bh_err *e)
+/* mode: NULL, "--fallback" or "--good" (then without a disk). */
+static int run_bootread(const char *disk, const char *out, const char *mode,
+			struct bh_err *e)
 {
-	char mnt[192], node[224], text[256] = "";
-	int p[2], r;
+	const char *argv[8];
+	char text[256] = "";
+	int p[2], n = 0, r;
 	pid_t pid;
 
-	r = bh_snprintf(mnt, sizeof(mnt), "%s/disk", g->run_dir);
-	if (r >= 0)
-		r = bh_snprintf(node, sizeof(node), "%s/guest", mnt);
-	if (r >= 0)
-		r = bh_mkdir_p(mnt, 0755);
-	if (r >= 0)
-		r = make_out_dir(out);
+	argv[n++] = BOOTREAD;
+	argv[n++] = "--output";
+	argv[n++] = out;
+	if (mode)
+		argv[n++] = mode;
+	if (disk)
+		argv[n++] = disk;
+	argv[n] = NULL;
+	r = bh_mkdir_p(out, 0700);
 	if (r < 0)
 		return bh_fail(e, r, "%s: %s", out, strerror(-r));
 	if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
 		return bh_fail(e, -errno, "pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid == 0)
-		child_run(disk, mnt, node, out, fallback, p[1]);
+		child_run(argv, p[1]);
 	close(p[1]);
 	if (pid < 0)
 		r = bh_fail(e, -errno, "fork: %s", strerror(errno));
 	else
 		r = wait_child(pid, p[0], text, sizeof(text));
 	close(p[0]);
-	(void)rmdir(mnt);
-	/* nothing the child left may stay its own */
-	if (chown(out, 0, 0) < 0 && r == 0)
-		r = -errno;
 	if (r < 0)
-		return bh_fail(e, r, "cannot read a kernel from %s: %s", disk,
+		return bh_fail(e, r, "cannot read a kernel from %s: %s",
+			       disk ? disk : out,
 			       text[0] ? text : "bootread failed");
+	if (text[0])
+		bh_log(BH_WARNING, "%s", text);
 	return 0;
 }
 
@@ -233,10 +148,8 @@ static int take_file(const char *dir, const char *name, bool optional,
 		return 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return bh_fail(e, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_nlink > 2 || st.st_size > MAX_FILE)
+	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || st.st_size > MAX_FILE)
 		return bh_fail(e, -EINVAL, "%s: not a plain file", path);
-	if (fchown(fd, 0, 0) < 0 || fchmod(fd, 0600) < 0)
-		return bh_fail(e, -errno, "%s: %s", path, strerror(errno));
 	*ret = TAKE_PTR(path);
 	return 0;
 }
@@ -273,13 +186,18 @@ static int take_files(struct guest *g, const char *dir, struct boot_files *b,
 	return 0;
 }
 
+static int out_dir(struct guest *g, char *buf, size_t size)
+{
+	int r = bh_snprintf(buf, size, VAR_DIR "/%s/boot", g->name);
+
+	return r < 0 ? r : 0;
+}
+
 int boot_files_get(struct guest *g, struct boot_files *ret, struct bh_err *e)
 {
 	const struct bh_guest_cfg *c = g->cfg;
-	char out[192], good[192];
 	struct boot_files b = {};
-	struct bh_err sub = {};
-	struct stat st;
+	char out[192];
 	int r;
 
 	if (!c->bootloader) {
@@ -293,37 +211,12 @@ int boot_files_get(struct guest *g, struct boot_files *ret, struct bh_err *e)
 		*ret = b;
 		return 0;
 	}
-	r = bh_snprintf(out, sizeof(out), VAR_DIR "/%s/boot", g->name);
-	if (r >= 0)
-		r = bh_snprintf(good, sizeof(good), VAR_DIR "/%s/last-good",
-				g->name);
-	if (r < 0)
-		return r;
-	if (g->last_good_boot && stat(good, &st) < 0)
-		g->last_good_boot = false;
-	if (!g->last_good_boot) {
-		r = run_bootread(g, c->disks[0].target, out, false, &sub);
-		if (r == 0)
-			r = take_files(g, out, &b, &sub);
-		if (r == 0) {
-			*ret = b;
-			return 0;
-		}
-		boot_files_done(&b);
-		if (stat(good, &st) < 0)
-			return bh_fail(e, r, "%s", bh_err_text(&sub, r));
-		bh_log(BH_WARNING,
-		       "guest %s: %s; using the last kernel that "
-		       "worked",
-		       g->name, bh_err_text(&sub, r));
-		g->last_good_boot = true;
-	} else {
-		bh_log(BH_WARNING,
-		       "guest %s: its kernel crashed before it was ready; "
-		       "using the last one that worked",
-		       g->name);
-	}
-	r = take_files(g, good, &b, e);
+	r = out_dir(g, out, sizeof(out));
+	if (r == 0)
+		r = run_bootread(c->disks[0].target, out,
+				 g->last_good_boot ? "--fallback" : NULL, e);
+	if (r == 0)
+		r = take_files(g, out, &b, e);
 	if (r < 0) {
 		boot_files_done(&b);
 		return r;
@@ -332,32 +225,26 @@ int boot_files_get(struct guest *g, struct boot_files *ret, struct bh_err *e)
 	return 0;
 }
 
+bool boot_fallback_possible(struct guest *g)
+{
+	char out[192], path[224];
+
+	return g->cfg->bootloader && !g->ready && !g->last_good_boot &&
+	       out_dir(g, out, sizeof(out)) == 0 &&
+	       bh_snprintf(path, sizeof(path), "%s/good/kernel", out) >= 0 &&
+	       access(path, R_OK) == 0;
+}
+
 void boot_files_keep(struct guest *g)
 {
-	static const char *const names[] = { "kernel", "ramdisk", "cmdline" };
-	char dir[192], tmp[192], good[192];
+	struct bh_err e = {};
+	char out[192];
+	int r;
 
-	if (!g->cfg->bootloader || g->last_good_boot)
+	if (!g->cfg->bootloader || g->last_good_boot ||
+	    out_dir(g, out, sizeof(out)) < 0)
 		return;
-	if (bh_snprintf(dir, sizeof(dir), VAR_DIR "/%s/boot", g->name) < 0 ||
-	    bh_snprintf(tmp, sizeof(tmp), VAR_DIR "/%s/last-good.new",
-			g->name) < 0 ||
-	    bh_snprintf(good, sizeof(good), VAR_DIR "/%s/last-good", g->name) <
-		    0)
-		return;
-	rm_tree(tmp);
-	if (bh_mkdir_p(tmp, 0700) < 0)
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		_cleanup_free_ char *a = bh_asprintf("%s/%s", dir, names[i]);
-		_cleanup_free_ char *b = bh_asprintf("%s/%s", tmp, names[i]);
-
-		if (a && b && link(a, b) < 0 && errno != ENOENT) {
-			bh_log(BH_WARNING, "%s: %s", b, strerror(errno));
-			return;
-		}
-	}
-	rm_tree(good);
-	if (rename(tmp, good) < 0)
-		bh_log(BH_WARNING, "%s: %s", good, strerror(errno));
+	r = run_bootread(NULL, out, "--good", &e);
+	if (r < 0)
+		bh_log(BH_WARNING, "guest %s: %s", g->name, bh_err_text(&e, r));
 }

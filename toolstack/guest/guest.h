@@ -117,6 +117,8 @@ int boot_files_get(struct guest *g, struct boot_files *ret, struct bh_err *e);
 void boot_files_done(struct boot_files *b);
 /* Keeps what was booted as the fallback, once the guest is up. */
 void boot_files_keep(struct guest *g);
+/* Whether another kernel is worth a try after this one crashed. */
+bool boot_fallback_possible(struct guest *g);
 
 /* ---- adopt.c ----------------------------------------------------------- */
 

@@ -146,8 +146,15 @@ void guest_check(struct guest *g)
 		break;
 	default:
 		guest_report_crash(g);
-		if (!g->ready)
-			g->last_good_boot = !g->last_good_boot;
+		if (g->phase != PHASE_STOPPING && boot_fallback_possible(g)) {
+			bh_log(BH_WARNING,
+			       "guest %s crashed before it was ready; booting "
+			       "the last kernel that worked",
+			       g->name);
+			g->last_good_boot = true;
+			rebuild(g, true);
+			break;
+		}
 		act(g, g->cfg->on_crash, SHUTDOWN_crash);
 	}
 }
