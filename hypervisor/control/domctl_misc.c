@@ -8,11 +8,15 @@
 #include <bh/control.h>
 #include <bh/hypercall.h>
 
-/* Replaced by pv/'s when the build has it. */
+/* Both are replaced by mm/'s when the build has it. */
 __attribute__((weak)) long log_dirty_op(struct domain *d,
 					struct xen_domctl_shadow_op *op)
 {
 	return op->op == XEN_DOMCTL_SHADOW_OP_OFF ? -EINVAL : -EOPNOTSUPP;
+}
+
+__attribute__((weak)) void log_dirty_mark(struct domain *d, mfn_t mfn)
+{
 }
 
 long domctl_shadow_op(struct vcpu *v, struct domain *d, struct xen_domctl *op)
