@@ -68,9 +68,7 @@ static void watch_line(const char *line, void *arg)
 /* "deb" lines from the host's apt: the archive's place, for our suite. */
 static int host_mirrors(const struct recipe *r, struct strv *ret)
 {
-	const char *av[] = { "apt-get", "indextargets", "--format",
-			     "$(REPO_URI) $(RELEASE) $(COMPONENT)",
-			     "Created-By: Packages", NULL };
+	const char *av[] = { "apt-get", "--print-uris", "update", NULL };
 	_cleanup_buf_ struct buf out = { 0 };
 	_cleanup_free_ char *base = NULL, *security = NULL;
 	bool ubuntu = streq(r->distribution, "ubuntu");
@@ -79,11 +77,14 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 	if (run(av, RUN_QUIET, &out, NULL) == 0 && out.s)
 		for (char *l = strtok_r(out.s, "\n", &save); l;
 		     l = strtok_r(NULL, "\n", &save)) {
-			char uri[300], rel[100], comp[100];
+			char *uri = l + 1, *rel = strstr(l, "/dists/"), *end;
 
-			if (sscanf(l, "%299s %99s %99s", uri, rel, comp) != 3 ||
-			    !streq(comp, "main") || !strstr(uri, r->distribution))
+			/* 'URI/dists/RELEASE/InRelease' file size */
+			end = rel ? strstr(rel + 7, "/InRelease'") : NULL;
+			if (*l != '\'' || !end || !strstr(uri, r->distribution))
 				continue;
+			*rel = *end = 0;
+			rel += 7;
 			if (endswith(rel, "-security") && !security)
 				security = strdup(uri);
 			else if (!strchr(rel, '-') && !base)

@@ -8,7 +8,8 @@
  *
  * The parent keeps its privileges and looks at nothing but sizes and exit
  * codes. Children do the work in the sandbox: one finds the partitions, one
- * for each candidate file system reads it. xfs and btrfs are mounted
+ * for each candidate file system reads it. Started as an ordinary user (the
+ * supervisor does that) it keeps to ext2/3/4. xfs and btrfs are mounted
  * read-only in the child's own mount namespace before it drops its rights;
  * ext2/3/4 never reaches the kernel's file-system code.
  */
@@ -29,7 +30,8 @@
 #include "pick.h"
 #include "sandbox.h"
 
-#define MAX_PARTS 32
+#define MAX_PARTS      32
+#define EXIT_NEED_ROOT 3
 
 struct part {
 	uint64_t off, size;
@@ -78,6 +80,8 @@ static const char *empty_root(void)
 {
 	static const char dir[] = "/run/bulkhead/empty";
 
+	if (geteuid() != 0)
+		return "/"; /* not entered: see sandbox_enter() */
 	if (mkdir_p(dir, 0755) < 0)
 		die("cannot make %s: %m", dir);
 	return dir;
@@ -390,7 +394,7 @@ static int use_good(const struct job *j)
 static void read_device(struct job *j)
 {
 	struct part parts[MAX_PARTS];
-	bool found = false;
+	bool found = false, need_root = false;
 	size_t n;
 
 	j->dev = open(j->device, O_RDONLY | O_CLOEXEC);
@@ -401,10 +405,18 @@ static void read_device(struct job *j)
 		if (!startswith(parts[i].type, "ext") &&
 		    !mounted_kind(parts[i].type))
 			continue;
+		if (mounted_kind(parts[i].type) && geteuid() != 0) {
+			fprintf(stderr, "bootread: %s can only be read by root\n",
+				parts[i].type);
+			need_root = found = true;
+			continue;
+		}
 		found = true;
 		if (read_part(j, &parts[i]) == 0)
 			exit(0);
 	}
+	if (need_root)
+		exit(EXIT_NEED_ROOT);
 	if (!found)
 		die("%s: no ext4, xfs or btrfs file system on it", j->device);
 }

@@ -45,8 +45,13 @@ static int limits(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lim); i++) {
-		struct rlimit r = { lim[i].max, lim[i].max };
+		struct rlimit r;
 
+		if (getrlimit((__rlimit_resource_t)lim[i].what, &r) < 0)
+			return -errno;
+		if (r.rlim_max > lim[i].max)
+			r.rlim_max = lim[i].max;
+		r.rlim_cur = r.rlim_max;
 		if (setrlimit((__rlimit_resource_t)lim[i].what, &r) < 0)
 			return -errno;
 	}
@@ -91,10 +96,23 @@ static int filter(void)
 	return r;
 }
 
+/* The supervisor has done the rest already when it started us as nobody. */
+static int enter_unprivileged(void)
+{
+	int r;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	r = limits();
+	return r < 0 ? r : filter();
+}
+
 int sandbox_enter(const char *root, bool read_all)
 {
 	int r;
 
+	if (geteuid() != 0)
+		return enter_unprivileged();
 	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
 		return -errno;
 	if (chroot(root) < 0 || chdir("/") < 0)
