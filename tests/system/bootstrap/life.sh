@@ -1,0 +1,135 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# life.sh VG: a guest's life from template to destroy on one volume group, and
+# everything that must be refused on the way. Runs in the test machine; the
+# first line that is not as expected is printed and ends it.
+set -u
+vg=$1
+export LC_ALL=C
+
+die() { echo "FAILED: $*"; exit 1; }
+ok() { "$@" >/tmp/out 2>/tmp/err || die "$* : exit $? : $(cat /tmp/err)"; }
+# refuse CODE WORD COMMAND: fails with that exit code and one line with WORD
+refuse() {
+	local code=$1 word=$2 before after rc
+	shift 2
+	before=$(lvs --noheadings -o lv_name; ls -R /etc/bulkhead /var/lib/bulkhead/bootstrap)
+	"$@" >/tmp/out 2>/tmp/err
+	rc=$?
+	[ $rc = "$code" ] || die "$* : exit $rc instead of $code: $(cat /tmp/err)"
+	grep -q "$word" /tmp/err || die "$* : no \"$word\" in: $(cat /tmp/err)"
+	[ "$(wc -l </tmp/err)" = 1 ] || die "$* : more than one line: $(cat /tmp/err)"
+	after=$(lvs --noheadings -o lv_name; ls -R /etc/bulkhead /var/lib/bulkhead/bootstrap)
+	[ "$before" = "$after" ] || die "$* : left something behind"
+}
+inside() { # VOLUME COMMAND with the guest's root at /mnt
+	unshare -m sh -c "mount -o ro,noload /dev/$vg/$1 /mnt && cd /mnt && $2"
+}
+uuid() { blkid -p -o value -s UUID "/dev/$vg/$1"; }
+
+ok vm-bootstrap -q template build tiny --vg "$vg"
+C=(--template tiny --vg "$vg")
+ok vm-bootstrap -q create a "${C[@]}" --disk 64M --swap 16M --bridge br0 --ip 10.9.0.2/24 --gateway 10.9.0.1 --dns 10.9.0.1
+ok vm-bootstrap -q create b "${C[@]}" --disk 64M --no-network --hostname b.example.org
+[ "$(uuid a-root)" != "$(uuid b-root)" ] || die "same file-system UUID"
+[ "$(uuid a-root)" != "$(uuid 'template+tiny+1')" ] || die "the template's UUID"
+[ "$(inside a-root 'cat etc/hostname')" = a ] || die "hostname of a"
+[ "$(inside b-root 'cat etc/hostname')" = b ] || die "hostname of b"
+inside b-root 'grep -q "b.example.org b" etc/hosts' || die "hosts of b"
+inside a-root 'grep -q "10.9.0.2/24 10.9.0.1" etc/bulkhead-net' || die "network of a"
+inside a-root "grep -q 'UUID=$(uuid a-swap) none swap' etc/fstab" || die "fstab of a"
+mac=$(sed -n "s/.*mac=\([0-9a-f:]*\).*/\1/p" /etc/bulkhead/guests/a.cfg)
+inside a-root "grep -q $mac etc/bulkhead-net" || die "mac of a"
+[ "$(inside a-root 'df -k . | tail -1' | awk '{print ($2 > 50000)}')" = 1 ] || die "a was not grown"
+ok vm-bootstrap list --json
+python3 -c 'import json; d=json.load(open("/tmp/out")); assert [g["name"] for g in d["guests"]] == ["a", "b"]' || die "list --json"
+
+# Refusals: one line, the right code, nothing left.
+refuse 3 "exists already" vm-bootstrap create a "${C[@]}" --no-network
+refuse 4 "no template" vm-bootstrap create c --template nope --no-network
+refuse 4 "no volume group" vm-bootstrap create c --template tiny --vg nope --no-network
+refuse 2 "smaller than the template" vm-bootstrap create c "${C[@]}" --disk 4M --no-network
+refuse 2 "not a valid host name" vm-bootstrap create c..d "${C[@]}" --no-network
+refuse 2 "letters, digits" vm-bootstrap create ../x "${C[@]}" --no-network
+refuse 2 "letters, digits" vm-bootstrap create a+b "${C[@]}" --no-network
+refuse 2 "reserved" vm-bootstrap create pvmove1 "${C[@]}" --no-network
+refuse 2 "digits only" vm-bootstrap create 123 "${C[@]}" --no-network
+refuse 4 "cannot read" vm-bootstrap create c "${C[@]}" --no-network --ssh-key /nonexistent
+echo junk >/tmp/junk
+refuse 2 "not an SSH public key" vm-bootstrap create c "${C[@]}" --no-network --ssh-key /tmp/junk
+ok ssh-keygen -q -t ed25519 -N '' -f /tmp/k
+refuse 2 "private key" vm-bootstrap create c "${C[@]}" --no-network --ssh-key /tmp/k
+refuse 2 "prefix length" vm-bootstrap create c "${C[@]}" --bridge br0 --ip 10.0.0.1
+refuse 2 "unknown option" vm-bootstrap create c "${C[@]}" --nope
+refuse 2 "expected a size" vm-bootstrap create c "${C[@]}" --no-network --disk large
+refuse 4 "no guest" vm-bootstrap info nope
+refuse 4 "no guest" vm-bootstrap destroy nope --yes
+refuse 4 "no snapshot" vm-bootstrap rollback a nope --yes
+refuse 2 "only grow" vm-bootstrap resize a --disk 32M
+refuse 3 "left alone" vm-bootstrap destroy a
+head -c 3000 /dev/urandom >/tmp/bad.tar.gz
+refuse 7 "bad.tar.gz" vm-bootstrap -q template import /tmp/bad.tar.gz --vg "$vg"
+refuse 4 "no recipe" vm-bootstrap template build nope
+# shellcheck disable=SC2016 # for the inner shell
+refuse 2 "bootstrap.conf:1" env --chdir=/ sh -c 'cp /etc/bulkhead/bootstrap.conf /tmp/c; echo "nope = 1" >/etc/bulkhead/bootstrap.conf; vm-bootstrap list; r=$?; cp /tmp/c /etc/bulkhead/bootstrap.conf; exit $r'
+lvcreate -q -y -L 16M -n c-root "$vg" >/dev/null 2>&1
+refuse 3 "not vm-bootstrap's" vm-bootstrap create c "${C[@]}" --no-network
+lvremove -q -y "$vg/c-root" >/dev/null 2>&1
+[ ! -e /etc/bulkhead/guests/c.cfg ] || die "c exists"
+
+# The same name twice at once, then eight names at once.
+vm-bootstrap -q create d "${C[@]}" --no-network 2>/tmp/e1 & p=$!
+vm-bootstrap -q create d "${C[@]}" --no-network 2>/tmp/e2; r2=$?
+wait $p; r1=$?
+[ "$r1:$r2" = 0:3 ] || [ "$r1:$r2" = 3:0 ] || die "twice d: $r1 $r2 $(cat /tmp/e1 /tmp/e2)"
+grep -qE "in use by|exists already" /tmp/e1 /tmp/e2 || die "no reason for the second d"
+ok vm-bootstrap -q destroy d --yes
+pids=
+for i in 1 2 3 4 5 6 7 8; do
+	vm-bootstrap -q create "e$i" "${C[@]}" --no-network 2>"/tmp/e$i" & pids="$pids $!"
+done
+for p in $pids; do wait "$p" || die "one of eight: $(cat /tmp/e?)"; done
+[ "$(blkid -p -o value -s UUID /dev/"$vg"/e?-root | sort -u | wc -l)" = 8 ] || die "UUIDs of eight"
+ok vm-bootstrap -q destroy e1 e2 e3 e4 e5 e6 e7 e8 --yes
+
+# Snapshot, change, roll back; resize; clone; export and import.
+ok vm-bootstrap -q snapshot b before
+unshare -m sh -c "mount /dev/$vg/b-root /mnt && echo changed >/mnt/new"
+ok vm-bootstrap -q rollback b before --yes
+inside b-root '! test -e new' || die "rollback kept the change"
+ok vm-bootstrap snapshots b
+grep -q before /tmp/out || die "the snapshot is gone after the rollback"
+ok vm-bootstrap -q resize b --disk 96M
+inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not grown"
+ok vm-bootstrap -q clone b b2
+[ "$(uuid b-root)" != "$(uuid b2-root)" ] || die "clone has the same UUID"
+[ "$(inside b2-root 'cat etc/hostname')" = b2 ] || die "hostname of the clone"
+ok vm-bootstrap -q export b /tmp/b.tar.zst
+ok vm-bootstrap -q import /tmp/b.tar.zst b3 --vg "$vg"
+[ "$(inside b3-root 'cat etc/hostname')" = b3 ] || die "hostname of the import"
+head -c 20000 /tmp/b.tar.zst >/tmp/cut.tar.zst
+refuse 7 "cut.tar.zst" vm-bootstrap -q import /tmp/cut.tar.zst b4 --vg "$vg"
+
+# Template: second version, export, import of what was exported, removal.
+ok vm-bootstrap -q template build tiny --vg "$vg"
+ok vm-bootstrap -q create v2 "${C[@]}" --no-network
+grep -q 'tiny@2' /etc/bulkhead/guests/v2.cfg || die "not from the new version"
+ok vm-bootstrap -q template export tiny /tmp/t.tar.gz
+ok vm-bootstrap -q template import /tmp/t.tar.gz --name again --vg "$vg"
+ok vm-bootstrap -q create w --template again --vg "$vg" --no-network
+ok vm-bootstrap -q template remove tiny@1
+inside a-root 'test -x bin/busybox' || die "a lost its disk with the template"
+
+# xen-create-image's spellings.
+ok vm-bootstrap -q --hostname=x1 --dist=tiny --lvm="$vg" --size=64M --memory=64M --vcpus=2 --ip=10.9.0.9 --netmask=255.255.255.0 --gateway=10.9.0.1 --bridge=br0
+grep -q '^vcpus = 2' /etc/bulkhead/guests/x1.cfg || die "xen-create-image options"
+ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network --dry-run
+ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network
+
+ok vm-bootstrap -q destroy a b b2 b3 v2 w x1 --yes
+ok vm-bootstrap -q template remove tiny
+ok vm-bootstrap -q template remove again
+left=$(lvs --noheadings -o lv_name,lv_tags "$vg" | grep bulkhead; find /etc/bulkhead/guests /var/lib/bulkhead/bootstrap -type f; grep /run/bulkhead /proc/mounts)
+[ -z "$left" ] || die "left at the end: $left"
+echo "life on $vg: all as expected"

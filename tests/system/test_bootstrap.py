@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""vm-bootstrap on real LVM: in a plain Debian 12 (no hypervisor needed), with a
+thin and with a classic volume group. Guests are made, changed and removed, not
+run; test_bootstrap_guests.py runs them."""
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import images  # noqa: E402
+from cases import add, check, main  # noqa: E402
+from machine import TOP, Disk, Machine  # noqa: E402
+
+SETUP = """set -e
+modprobe dm_thin_pool; modprobe dm_snapshot
+thin=/dev/disk/by-id/virtio-thin; plain=/dev/disk/by-id/virtio-plain
+if ! vgs thin >/dev/null 2>&1; then
+    pvcreate -q $thin $plain; vgcreate -q thin $thin; vgcreate -q plain $plain
+    lvcreate -q --type thin-pool -l 80%FREE -n pool thin
+fi
+ip link add br0 type bridge 2>/dev/null || true; ip link set br0 up"""
+
+
+def machine(**kw):
+    """A machine with vm-bootstrap as `make install` puts it there."""
+    root = tempfile.mkdtemp(prefix="bht-inst-")
+    subprocess.run(["make", "-s", "-C", f"{TOP}/bootstrap", "install", f"DESTDIR={root}"],
+                   check=True, stdout=subprocess.DEVNULL)
+    here = os.path.dirname(os.path.abspath(__file__))
+    copies = [(root, "/"), (f"{here}/bootstrap", "/root/bootstrap")] + kw.pop("copy", [])
+    return Machine(hypervisor="none", image="dom0", smp=2, memory=1536, nic="virtio",
+                   disks=[Disk(size="6G", serial="thin"), Disk(size="4G", serial="plain")],
+                   copy=copies, **kw)
+
+
+def life(vg):
+    """A guest's whole life, and all refusals; nothing is left at the end."""
+    with machine() as m:
+        m.run(SETUP, 120)
+        print(m.run(f"bash /root/bootstrap/life.sh {vg}", 1300))
+
+
+def faults(vg, op, how="kill", first=1, every=1):
+    """Killed at each recorded step, the next command finds a whole guest or none."""
+    with machine() as m:
+        m.run(SETUP + f"\nvm-bootstrap -q template build tiny --vg {vg}", 240)
+        print(m.run(f"bash /root/bootstrap/faults.sh {vg} {op} {how} {first} {every}", 5000))
+
+
+def power_cut(op):
+    """The machine loses power at a step in the middle; after the reboot the
+    guest is whole or not there, and so is everything about it."""
+    for step in (4, 9, 16):
+        with machine() as m:
+            m.run(SETUP + "\nvm-bootstrap -q template build tiny --vg thin; sync", 240)
+            args = "create p --template tiny --no-network --vg thin --swap 16M"
+            if op == "destroy":
+                m.run(f"vm-bootstrap -q {args}; sync", 120)
+                args = "destroy p --yes"
+            m.send(f"VM_BOOTSTRAP_FAULT=stop:{step} vm-bootstrap -q {args} & sleep 40\n")
+            m.expect(r"fault point \d+:|Done", 90)
+            m.power_cut()
+            m.start()
+            m.run(SETUP, 120)
+            out = m.run("vm-bootstrap list; ls /var/lib/bulkhead/bootstrap/journal; "
+                        "lvs --noheadings -o lv_name thin; ls /etc/bulkhead/guests", 120)
+            there = "p.cfg" in out
+            check(f"p-root exists exactly if the guest does (step {step})",
+                  ("p-root" in out) == there and "guest.p" not in out, out)
+
+
+def debian():
+    """A Debian template from a tarball: identity of two guests, network styles."""
+    tar = f"{images.CACHE}/bootstrap/debian-12.tar"
+    with images.making(tar) as tmp:
+        if tmp:
+            images.sh("mmdebstrap", "--variant=minbase",
+                      "--include=systemd-sysv,udev,dbus,libpam-systemd,openssh-server,"
+                      "iproute2,systemd-resolved,e2fsprogs", "bookworm", tmp)
+    with machine(copy=[(tar, "/var/tmp/debian.tar")]) as m:
+        m.run(SETUP, 120)
+        m.run("vm-bootstrap -q template import /var/tmp/debian.tar --name debian-12 --vg thin", 900)
+        m.run("ssh-keygen -q -t ed25519 -N '' -f /tmp/k", 60)
+        for g, ip in (("d1", "10.9.0.2/24"), ("d2", "dhcp")):
+            m.run(f"vm-bootstrap -q create {g} --template debian-12 --vg thin --disk 2G --bridge br0 "
+                  f"--ip {ip} --ssh-key /tmp/k.pub --user joe", 120)
+        show = "unshare -m sh -c 'mount -o ro,noload /dev/thin/%s-root /mnt && cd /mnt && %s'"
+        for what in ("cat etc/machine-id", "cat etc/ssh/ssh_host_ed25519_key.pub",
+                     "cat etc/systemd/network/10-bulkhead0.network", "cat etc/fstab"):
+            a, b = (m.run(show % (g, what), 60) for g in ("d1", "d2"))
+            check(f"{what} differs", a != b and len(a) > 10, a)
+        out = m.run(show % ("d1", "cat root/.ssh/authorized_keys home/joe/.ssh/authorized_keys; "
+                            "grep ^root etc/shadow; df -k . | tail -1"), 60)
+        check("keys for root and joe", out.count("ssh-ed25519") == 2, out)
+        check("root has no password but is not locked", "root:*:" in out, out)
+        check("the file system fills the disk", int(out.split()[-5]) > 1900000, out)
+
+
+def bootread():
+    """A guest's own kernel from ext4 (raw and in a partition), xfs and btrfs."""
+    with machine() as m:
+        m.run(SETUP, 120)
+        script = os.path.dirname(os.path.abspath(__file__)) + "/bootstrap/bootread.sh"
+        check("script is there", os.path.exists(script))
+        print(m.run("bash /root/bootstrap/bootread.sh", 600))
+
+
+for _vg in ("thin", "plain"):
+    add(f"life-{_vg}", life, long=_vg == "plain", vg=_vg)
+    for _op in ("create", "clone", "rollback", "resize", "destroy"):
+        add(f"faults-{_op}-{_vg}", faults, long=True, vg=_vg, op=_op)
+        add(f"faults-{_op}-{_vg}-again", faults, long=True, vg=_vg, op=_op, how="again")
+add("faults-sample-create", faults, vg="thin", op="create", first=2, every=6)
+add("power-cut-create", power_cut, long=True, op="create")
+add("power-cut-destroy", power_cut, long=True, op="destroy")
+add("debian", debian, long=True)
+add("bootread", bootread)
+
+if __name__ == "__main__":
+    main()
