@@ -2,3 +2,4 @@
 # One line a target: $(eval $(call fuzz,NAME,SOURCES below hypervisor/[,FLAGS]))
 $(eval $(call fuzz,multiboot,boot/multiboot.c boot/e820.c))
 $(eval $(call fuzz,acpi,boot/acpi.c))
+$(eval $(call fuzz,decode,pv/decode.c))

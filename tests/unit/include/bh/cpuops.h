@@ -27,3 +27,6 @@ static inline unsigned long irq_save(void)
 static inline void irq_restore(unsigned long f)
 {
 }
+static inline void wbinvd(void)
+{
+}
