@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Exceptions reach the guest with the right vector, error code, RIP and CS, and
+ * privileged instructions are emulated or refused as the PV ABI says.
+ */
+#include "lib.h"
+
+#define ASM(...) __asm__ volatile(__VA_ARGS__)
+
+static bool skip2(struct trap_frame *f)
+{
+	return false;
+}
+
+static void exceptions(void)
+{
+	u64 here;
+
+	CHECK(TRAPS(ASM("ud2")));
+	EQ(last_trap.vector, 6);
+	EQ(last_trap.cs & 3, 0); /* the kernel looks like ring 0 to itself */
+	EQ(last_trap.ss & 0xfffc, 0xe028);
+	EQ(last_trap.rflags & 0x3000, 0);
+
+	CHECK(TRAPS(ASM("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx" :
+			: : "eax", "ecx", "edx")));
+	EQ(last_trap.vector, 0);
+
+	CHECK(TRAPS(ASM("int3")));
+	EQ(last_trap.vector, 3);
+
+	CHECK(TRAPS(*(volatile u64 *)0x1000));
+	EQ(last_trap.vector, 14);
+	EQ(last_trap.error, 0); /* read, not present, from the kernel */
+	EQ(shared->vcpu_info[0].arch.cr2, 0x1000);
+
+	CHECK(TRAPS(*(volatile u64 *)0x2008 = 1));
+	EQ(last_trap.error, 2);
+	EQ(shared->vcpu_info[0].arch.cr2, 0x2008);
+
+	/* The hypervisor's memory looks unmapped or forbidden, never readable. */
+	CHECK(TRAPS(*(volatile u64 *)HV_ADDR));
+	EQ(last_trap.vector, 14);
+	EQ(shared->vcpu_info[0].arch.cr2, HV_ADDR);
+	CHECK(TRAPS(*(volatile u64 *)0xffff800000000000UL = 0));
+	EQ(last_trap.vector, 14);
+
+	CHECK(TRAPS(*(volatile u64 *)BAD_ADDR));
+	CHECK(last_trap.vector == 13 || last_trap.vector == 12);
+	EQ(last_trap.error, 0);
+
+	CHECK(TRAPS(ASM("lea 1f(%%rip), %0; 1: ud2" : "=r"(here))));
+	CHECK(TRAPS(ASM("int $0x42")));
+	EQ(last_trap.vector, 13);
+	EQ(last_trap.error, 0x42 * 8 + 2);
+	CHECK(TRAPS(ASM("int $0x80")));
+	EQ(last_trap.vector, 128);
+}
+
+static void privileged(void)
+{
+	struct physdev_set_iopl iopl = { .iopl = 1 };
+	u64 cr, msr;
+	u32 a, b, c, d;
+
+	ASM("mov %%cr0, %0" : "=r"(cr));
+	CHECK(cr & 0x80000001);
+	ASM("mov %%cr3, %0" : "=r"(cr));
+	EQ(cr >> 12, mfn_of((void *)start_info_ptr->pt_base));
+	ASM("mov %%cr4, %0" : "=r"(cr));
+	CHECK(cr & 0x20);
+
+	EQ(HC(__HYPERVISOR_physdev_op, PHYSDEVOP_set_iopl, &iopl), 0);
+	CHECK(!TRAPS(ASM("cli")));
+	CHECK(!TRAPS(ASM("sti")));
+	iopl.iopl = 4;
+	EQ(HC(__HYPERVISOR_physdev_op, PHYSDEVOP_set_iopl, &iopl), -E_INVAL);
+
+	CHECK(!TRAPS(ASM("rdmsr" : "=a"(a), "=d"(d) : "c"(0xc0000101))));
+	CHECK(TRAPS(ASM("rdmsr" : "=a"(a), "=d"(d) : "c"(0x12345678))));
+	EQ(last_trap.vector, 13);
+	CHECK(TRAPS(ASM("wrmsr" : : "a"(0), "d"(0), "c"(0xc0000080))));
+	/* A GS base that is not canonical must not reach the processor. */
+	CHECK(TRAPS(ASM("wrmsr" : : "a"(0), "d"(0x00900000), "c"(0xc0000101))));
+	CHECK(!TRAPS(ASM("wrmsr" : : "a"(0x1234), "d"(0), "c"(0xc0000101))));
+	ASM("rdmsr" : "=a"(a), "=d"(d) : "c"(0xc0000101));
+	msr = a | (u64)d << 32;
+	EQ(msr, 0x1234);
+
+	CHECK(TRAPS(ASM("hlt")));
+	CHECK(TRAPS(ASM("lgdt (%0)" : : "r"(&cr))));
+	CHECK(TRAPS(ASM("mov %0, %%cr3" : : "r"(HV_ADDR))));
+	CHECK(TRAPS(ASM("swapgs")));
+
+	/* Forced emulation: ud2; "xen"; cpuid. */
+	a = 0x40000000;
+	c = 0;
+	ASM(".byte 0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2"
+	    : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	EQ(b, 0x566e6558);
+	EQ(c, 0x65584d4d);
+	EQ(d, 0x4d4d566e);
+	CHECK(a >= 0x40000002);
+}
+
+static void debug_registers(void)
+{
+	EQ(HC(__HYPERVISOR_set_debugreg, 0, 0x1000), 0);
+	EQ(HC(__HYPERVISOR_get_debugreg, 0), 0x1000);
+	EQ(HC(__HYPERVISOR_set_debugreg, 1, HV_ADDR), -E_PERM);
+	EQ(HC(__HYPERVISOR_set_debugreg, 9, 0), -E_INVAL);
+	EQ(HC(__HYPERVISOR_set_debugreg, 0, 0), 0);
+}
+
+static void bases(void)
+{
+	EQ(HC(__HYPERVISOR_set_segment_base, SEGBASE_FS, BAD_ADDR), -E_INVAL);
+	EQ(HC(__HYPERVISOR_set_segment_base, SEGBASE_FS, 0x5000), 0);
+	EQ(HC(__HYPERVISOR_set_segment_base, SEGBASE_GS_KERNEL, 0), 0);
+	EQ(HC(__HYPERVISOR_set_segment_base, SEGBASE_GS_USER, 0x6000), 0);
+	EQ(HC(__HYPERVISOR_set_segment_base, SEGBASE_GS_USER_SEL, 0), 0);
+	EQ(HC(__HYPERVISOR_set_segment_base, 17, 0), -E_INVAL);
+}
+
+static void descriptors(void)
+{
+	u64 *gdt = page();
+	unsigned long frames[1] = { mfn_of(gdt) };
+
+	gdt[1] = 0x00affb000000ffffUL; /* 64-bit code, DPL 3 */
+	gdt[2] = 0x00008b0000000067UL; /* a TSS: forbidden */
+	EQ(HC(__HYPERVISOR_set_gdt, frames, 8), -E_INVAL); /* still writable */
+	EQ(RO(gdt), 0);
+	EQ(HC(__HYPERVISOR_set_gdt, frames, 8), -E_INVAL); /* holds a TSS */
+	EQ(RW(gdt), 0);
+	gdt[2] = 0;
+	EQ(RO(gdt), 0);
+	EQ(HC(__HYPERVISOR_set_gdt, frames, 7169), -E_INVAL);
+	EQ(HC(__HYPERVISOR_set_gdt, frames, 8), 0);
+	CHECK(RW(gdt) < 0); /* a descriptor page is never writable */
+	EQ(HC(__HYPERVISOR_update_descriptor, mfn_of(gdt) << 12 | 24,
+	      0x00affb000000ffffUL), 0);
+	EQ(gdt[3], 0x00affb000000ffffUL);
+	EQ(HC(__HYPERVISOR_update_descriptor, mfn_of(gdt) << 12 | 32,
+	      0x00008b0000000067UL), -E_INVAL);
+	EQ(HC(__HYPERVISOR_set_gdt, frames, 0), 0);
+	EQ(RW(gdt), 0);
+}
+
+void test_main(void)
+{
+	trap_on(3, skip2);
+	exceptions();
+	privileged();
+	debug_registers();
+	bases();
+	descriptors();
+}
