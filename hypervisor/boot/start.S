@@ -194,6 +194,7 @@ start64:
 	mov %eax, %fs
 	mov %eax, %gs
 	lea boot_stack_end(%rip), %rsp
+	and $-16, %rsp /* the decompression libraries use SSE */
 	xor %ebp, %ebp
 	mov boot_magic(%rip), %edi
 	mov boot_info_pa(%rip), %esi

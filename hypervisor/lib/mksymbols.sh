@@ -5,6 +5,7 @@
 # any of the addresses in it. Strings are emitted plain: readable beats small.
 set -eu
 nm -n "$1" | awk '
+BEGIN { n = 0 }
 $2 ~ /^[tT]$/ && $3 !~ /^\.L/ && substr($1, 1, 8) == "ffff82d0" {
 	off[n] = substr($1, 9); name[n] = $3; n++
 }
