@@ -325,8 +325,6 @@ static void unmap_finish(struct domain *ld, struct unmap *u)
 	struct page_info *pg = u->host || u->dev ? mfn_to_page(u->mfn) : NULL;
 
 	for (int n = u->host + u->dev; n > 0; n--) {
-		if (!u->ro && u->rd->log_dirty)
-			log_dirty_mark(u->rd, u->mfn);
 		drop_page(pg, u->ro);
 		grant_unpin(u->rd, u->ref, u->ro);
 	}
