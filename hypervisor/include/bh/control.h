@@ -35,6 +35,8 @@ void guest_io_write(struct domain *d, u16 port, unsigned int len, u32 val);
 int dom0_setup_permissions(struct domain *d);
 
 struct log_dirty;
+/* Called for every guest page that is written (log-dirty on). */
+void log_dirty_mark(struct domain *d, mfn_t mfn);
 struct xen_domctl_shadow_op;
 /* XEN_DOMCTL_shadow_op: log-dirty mode of a PV domain; fills stats and pages.
  * Not on the caller's domain; the callee pauses it where it must. */
