@@ -146,8 +146,12 @@ static int write_memory(struct guest *g, int fd, const struct bh_p2m *p,
 		if (r < 0)
 			return r;
 		for (size_t k = 0; k < n; k++) {
-			if (err[k] || p->mfn[i + k] == ~0ull)
-				continue;
+			static const uint8_t zero[BH_PAGE_SIZE];
+
+			if (err[k] || p->mfn[i + k] == ~0ull ||
+			    !memcmp((uint8_t *)m + k * BH_PAGE_SIZE, zero,
+				    BH_PAGE_SIZE))
+				continue; /* stays a hole */
 			if (pwrite(fd, (uint8_t *)m + k * BH_PAGE_SIZE,
 				   BH_PAGE_SIZE,
 				   base + (off_t)((i + k) * BH_PAGE_SIZE)) !=

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests from start to end: every bhctl command that changes one, checked by
+its effect in the guest or in the hypervisor, and that nothing is left behind."""
+
+import random
+import time
+
+from cases import add, case, check, main
+from guest_lab import Lab
+
+
+def field(m, guest, key):
+    return m.json(f"info {guest}").get(key)
+
+
+def life(m):
+    """start, list, console, disk, network, pause, shutdown, and the traces of it."""
+    m.guest("g1", vcpus=2, disks=["phy:/dev/vg0/d1,xvda,w", "file:/root/f.img,xvdb,w"], nets=1, ip="10.9.0.2")
+    m.run("truncate -s 32M /root/f.img")
+    m.run("bhctl start g1; bhctl destroy g1", 300)  # fills the kernel cache
+    before = m.state()
+    m.run("bhctl start g1 --wait --timeout 200", 260)
+    g = next(g for g in m.json("list")["guests"] if g["name"] == "g1")
+    check("the guest is listed as running with its memory", g["running"] and g["memory_mib"] == 160, g)
+    check("starting it twice is refused with 5", m.call("bhctl start g1").code == 5)
+    check("machinectl knows it", "g1" in m.run("machinectl list --no-legend"))
+    check("its console is in the journal", "tiny guest is up" in m.run("journalctl -t g1 --no-pager", 60))
+    parts = m.inside("g1", "cat /proc/partitions")
+    check("it has both disks", "xvda" in parts and "xvdb" in parts, parts)
+    m.inside("g1", "dd if=/dev/urandom of=/dev/xvda bs=64k count=64 2>/dev/null; sync; md5sum /dev/xvda >/tmp/a; "
+             "echo 3 >/proc/sys/vm/drop_caches; md5sum -c /tmp/a", 120)
+    m.inside("g1", "ping -c 3 -s 1400 10.9.0.1", 60)
+    m.run("ping -c 3 -i 0.2 -s 1400 10.9.0.2", 60)
+    m.run("bhctl pause g1")
+    check("it is paused", "p" in field(m, "g1", "state"))
+    check("pausing it twice is refused with 5", m.call("bhctl pause g1").code == 5)
+    m.run("bhctl unpause g1")
+    m.inside("g1", "echo awake")
+    m.run("bhctl shutdown g1 --wait --timeout 100", 130)
+    m.eventually("! systemctl is-active -q bhctl-guest@g1; ! bhctl list --json | grep -q '\"running\": *true.*g1'", 20)
+    after = m.state()
+    check("nothing is left of it", after == before, f"{before}\n---\n{after}")
+
+
+def resources(m):
+    """memory and processors change while it runs, seen from inside."""
+    m.guest("g2", vcpus=2, memory=192)
+    m.run("bhctl start g2 --wait --timeout 200", 260)
+    free = m.json("info")["free_mib"]
+    m.run("bhctl mem-set g2 150 --wait", 90)
+    gained = m.json("info")["free_mib"] - free
+    check("the host gets 42 MiB back", 40 <= gained <= 43, gained)
+    m.run("bhctl mem-set g2 192 --wait", 90)
+    check("more than maxmem is refused", m.call("bhctl mem-set g2 300").code == 1)
+    m.run("bhctl vcpu-set g2 1 --wait", 90)
+    check("it sees one processor", m.inside("g2", "nproc").strip() == "1")
+    m.run("bhctl vcpu-set g2 2")
+    m.inside("g2", "sleep 1; echo 1 >/sys/devices/system/cpu/cpu1/online; nproc | grep -q 2")
+    m.run("bhctl vcpu-pin g2 all 1")
+    v = [x for x in m.json("vcpu-list g2")["vcpus"]]
+    check("both are pinned to processor 1", all(x["hard_affinity"] == "1" for x in v), v)
+    m.run("bhctl vcpu-pin g2 all all; bhctl sched g2 --weight 512 --cap 50")
+    s = next(x for x in m.json("sched g2")["guests"])
+    check("weight and cap are set", (s["weight"], s["cap"]) == (512, 50), s)
+    m.run("bhctl destroy g2", 60)
+
+
+def devices(m):
+    """disks and interfaces come and go."""
+    m.guest("g3")
+    m.run("bhctl start g3 --wait --timeout 200; truncate -s 16M /root/h.img", 260)
+    m.run("bhctl block-attach g3 phy:/dev/vg0/d2,xvdb,w; bhctl block-attach g3 file:/root/h.img,xvdc,r", 90)
+    m.inside("g3", "sleep 2; grep -q xvdb /proc/partitions && grep -q xvdc /proc/partitions")
+    check("the second is read-only", m.inside("g3", "cat /sys/block/xvdc/ro").strip() == "1")
+    check("a volume in use is refused", m.call("bhctl block-attach g3 phy:/dev/vg0/d2,xvdd,w").code == 1)
+    m.run("bhctl network-attach g3 mac=00:16:3e:11:22:33,bridge=xenbr0", 60)
+    m.inside("g3", "sleep 2; grep -q 00:16:3e:11:22:33 /sys/class/net/eth0/address")
+    check("they are listed", len(m.json("block-list g3")["disks"]) == 2 and
+          len(m.json("network-list g3")["interfaces"]) == 1)
+    m.run("bhctl block-detach g3 xvdb; bhctl block-detach g3 xvdc; bhctl network-detach g3 00:16:3e:11:22:33", 90)
+    m.inside("g3", "! grep -q xvdb /proc/partitions")
+    check("no loop device is left", m.run("losetup -a").strip() == "")
+    m.run("bhctl destroy g3", 60)
+
+
+def saving(m):
+    """a guest continues from a file; a damaged file starts nothing."""
+    m.guest("g4", vcpus=2, disks=["phy:/dev/vg0/d3,xvda,w"], nets=1, ip="10.9.0.4")
+    m.run("bhctl start g4 --wait --timeout 200", 260)
+    m.inside("g4", "mkdir -p /tmp; head -c 3000000 /dev/urandom >/tmp/r; md5sum /tmp/r >/tmp/s; sync")
+    m.run("bhctl save g4 /root/g4.save", 180)
+    check("it does not run", not field(m, "g4", "running"))
+    m.run("cp /root/g4.save /root/bad.save; printf x | dd of=/root/bad.save bs=1 seek=5000000 conv=notrunc status=none")
+    bad = m.call("bhctl restore /root/bad.save", 120)
+    check("a damaged file is refused", bad.code == 1 and "damaged" in bad.out, bad.out)
+    check("and starts nothing", not field(m, "g4", "running"))
+    m.run("rm /root/bad.save; bhctl restore /root/g4.save", 180)
+    m.inside("g4", "md5sum -c /tmp/s; dd if=/dev/xvda of=/dev/null bs=64k count=16 2>/dev/null", 90)
+    m.inside("g4", "ping -c 3 10.9.0.1", 60)
+    m.run("bhctl destroy g4; rm /root/g4.save", 60)
+
+
+def crashing(m):
+    """crashes are reported and handled as on_crash says."""
+    m.guest("g5", more='on_crash = "restart"')
+    m.run("bhctl start g5 --wait --timeout 200", 260)
+    first = field(m, "g5", "id")
+    m.run("bhctl sysrq g5 c", 30)
+    m.eventually(f"bhctl info g5 --json | grep -q '\"ready\": *true' && ! bhctl info g5 --json | grep -q '\"id\": *{first},'",
+                 180)
+    log = m.run("journalctl -u bulkhead-guest@g5 --no-pager", 60)
+    check("registers are in the journal", "vCPU 0: rip" in log)
+    m.run("bhctl destroy g5", 60)
+    m.guest("g5", more='on_crash = "coredump-destroy"')
+    m.run("bhctl start g5 --wait --timeout 200; bhctl sysrq g5 c", 260)
+    m.eventually("systemctl is-failed -q bulkhead-guest@g5", 120)
+    check("there is a core", m.run("ls /var/lib/bulkhead/dump | wc -l").strip() == "1")
+    m.run("head -c 4 /var/lib/bulkhead/dump/* | grep -q ELF; rm /var/lib/bulkhead/dump/*; "
+          "systemctl reset-failed bulkhead-guest@g5")
+
+
+def killing(m, times=4):
+    """a killed supervisor or store takes no guest along."""
+    m.guest("g6")
+    m.run("bhctl start g6 --wait --timeout 200", 260)
+    dom = field(m, "g6", "id")
+    for _ in range(times):
+        what = random.choice(["bulkhead-guest@g6", "bulkhead-store", "bulkhead-guest@g6 bulkhead-store"])
+        m.run(f"for u in {what}; do kill -9 $(systemctl show -p MainPID --value $u); done", 30)
+        time.sleep(random.random() * 3)
+        m.eventually("bhctl info g6 --json | grep -q '\"phase\": *\"running\"'", 60)
+        check(f"the same domain runs after killing {what}", field(m, "g6", "id") == dom)
+        m.inside("g6", "echo alive")
+    m.run("bhctl shutdown g6 --wait --timeout 90", 120)
+
+
+def refusing(m):
+    """errors name the thing, the reason and the way out."""
+    for text, want in (('kernel = "/root/vmlinuz"\nmemory = lots', "bad.cfg:2"),
+                       ('kernel = "/nowhere"', "/nowhere"),
+                       ('kernel = "/root/vmlinuz"\nmemory = 16', "memory = 16"),
+                       ('kernel = "/root/vmlinuz"\nmemory = 999999', "MiB are free"),
+                       ('kernel = "/root/vmlinuz"\nmemory=160\ndisk=["phy:/dev/vg0/nope,xvda,w"]', "/dev/vg0/nope"),
+                       ('kernel = "/root/vmlinuz"\nmemory=160\nvif=["bridge=nobr"]', "nobr does not exist"),
+                       ('kernel = "/etc/passwd"', "neither a bzImage nor an ELF"),
+                       ('kernel = "/root/vmlinuz"\npci=["01:00.0"]', "pci is not supported")):
+        m.run(f"cat >/etc/bulkhead/guests/bad.cfg <<'EOF'\n{text}\nEOF")
+        r = m.call("bhctl start bad", 90)
+        check(f"'{want}' in the error", r.code == 1 and want in r.out, f"{r.code} {r.out}")
+    m.run("rm /etc/bulkhead/guests/bad.cfg; rm -rf /run/bulkhead/guests/bad")
+    check("no domain is left", len([g for g in m.json("list")["guests"] if g["running"]]) == 1)
+    check("unknown guest is 3", m.call("bhctl start nobody").code == 3)
+    check("bad usage is 2", m.call("bhctl start").code == 2)
+
+
+@case
+def commands():
+    with Lab("commands") as m:
+        for part in (life, resources, devices, saving, crashing, killing, refusing):
+            print(f"-- {part.__name__}: {part.__doc__}", flush=True)
+            part(m)
+
+
+@case
+def autostart():
+    """Enabled guests, one after another where ordered, and a clean end of all."""
+    with Lab("autostart", memory=2560) as m:
+        for n in "abcde":
+            m.guest(f"s{n}", more='bulkhead_after = ["sb"]' if n == "a" else "")
+        m.run("bhctl enable sa sb sc sd se; systemctl daemon-reload", 60)
+        check("the unit is ordered", "After=bulkhead-guest@sb.service" in m.run("systemctl cat bulkhead-guest@sa"))
+        m.run("systemctl start --no-block bulkhead-guests.target")
+        m.eventually("for g in sa sb sc sd se; do bhctl info $g --json | grep -q '\"ready\": *true' || exit 1; done", 400)
+        up = m.run("for g in sa sb; do journalctl -u bulkhead-guest@$g -o short-monotonic --no-pager | "
+                   "grep -E 'runs as domain|is ready' | sed 's/^\\[ *//; s/\\].*guest/ guest/'; done")
+        t = {}
+        for line in up.splitlines():
+            stamp, rest = line.split(" ", 1)
+            t[(rest.split()[1], "ready" in rest)] = float(stamp)
+        check("sa started after sb was ready", t[("sa", False)] > t[("sb", True)], up)
+        m.run("bhctl shutdown --all --wait --timeout 200", 300)
+        check("none runs", not any(g["running"] and g["id"] for g in m.json("list")["guests"]))
+
+
+def cycles(times):
+    """Start and destroy: everything is where it began."""
+    with Lab("cycles") as m:
+        m.guest("c1", disks=["phy:/dev/vg0/d1,xvda,w"], nets=1)
+        m.run("bhctl start c1; bhctl destroy c1; bhctl start c1; bhctl destroy c1", 300)
+        before, t0 = m.state(), time.time()
+        for _ in range(times):
+            m.run("bhctl start c1; bhctl destroy c1", 120)
+        check("nothing has grown", m.state() == before, f"{before}\n---\n{m.state()}")
+        print(f"{times} cycles, {(time.time() - t0) / times:.2f} s each")
+
+
+add("cycles", cycles, times=8)
+add("cycles-100", cycles, long=True, times=100)
+
+
+def kills(times):
+    with Lab("kills") as m:
+        killing(m, times)
+
+
+add("kills-50", kills, long=True, times=50)
+
+if __name__ == "__main__":
+    main()
