@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The meaning of a guest's configuration.
+ * What each setting of a guest's configuration means.
  *
  * A table maps each key to the function that checks it. Three kinds of keys
  * are known but not settings of ours: those that only concern emulated
@@ -12,40 +12,16 @@
 #include <ctype.h>
 #include <limits.h>
 
-#include "bulkhead/cfg.h"
-
-const char *const bh_action_names[] = {
-	[BH_ACT_DESTROY] = "destroy",
-	[BH_ACT_RESTART] = "restart",
-	[BH_ACT_PRESERVE] = "preserve",
-	[BH_ACT_COREDUMP_DESTROY] = "coredump-destroy",
-	[BH_ACT_COREDUMP_RESTART] = "coredump-restart",
-};
-
-struct ctx {
-	struct bh_cfg_doc *doc;
-	struct bh_guest_cfg *c;
-	char *root, *extra, *cmdline;
-	uint32_t nics;
-	struct bh_err *e;
-};
+#include "lib/cfg_private.h"
 
 struct key {
 	const char *name;
-	int (*set)(struct ctx *x, const char *key, struct bh_cfg_value *v);
+	int (*set)(struct bh_cfg_ctx *x, const char *key,
+		   struct bh_cfg_value *v);
 };
 
-#define ERR(x, v, code, fmt, ...)                                       \
-	bh_fail((x)->e, code, "%s:%u: " fmt, (x)->doc->path, (v)->line, \
-		##__VA_ARGS__)
-
-static int nomem(struct ctx *x)
-{
-	return bh_fail(x->e, -ENOMEM, "%s: out of memory", x->doc->path);
-}
-
-static int get_str(struct ctx *x, const char *key, struct bh_cfg_value *v,
-		   const char **ret)
+static int get_str(struct bh_cfg_ctx *x, const char *key,
+		   struct bh_cfg_value *v, const char **ret)
 {
 	if (v->type != BH_CFG_STRING)
 		return ERR(x, v, -EINVAL, "%s: expected a string in quotes",
@@ -55,8 +31,9 @@ static int get_str(struct ctx *x, const char *key, struct bh_cfg_value *v,
 }
 
 /* xl also takes numbers in quotes. */
-static int get_num(struct ctx *x, const char *key, struct bh_cfg_value *v,
-		   int64_t min, int64_t max, int64_t *ret)
+static int get_num(struct bh_cfg_ctx *x, const char *key,
+		   struct bh_cfg_value *v, int64_t min, int64_t max,
+		   int64_t *ret)
 {
 	int64_t n = v->num;
 
@@ -79,8 +56,8 @@ static int get_num(struct ctx *x, const char *key, struct bh_cfg_value *v,
 	return 0;
 }
 
-static int dup_str(struct ctx *x, const char *key, struct bh_cfg_value *v,
-		   char **to)
+static int dup_str(struct bh_cfg_ctx *x, const char *key,
+		   struct bh_cfg_value *v, char **to)
 {
 	const char *s = NULL;
 	int r = get_str(x, key, v, &s);
@@ -89,10 +66,11 @@ static int dup_str(struct ctx *x, const char *key, struct bh_cfg_value *v,
 		return r;
 	free(*to);
 	*to = strdup(s);
-	return *to ? 0 : nomem(x);
+	return *to ? 0 : bh_cfg_nomem(x);
 }
 
-static int set_name(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_name(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	int r = dup_str(x, key, v, &x->c->name);
 
@@ -107,7 +85,8 @@ static int set_name(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return 0;
 }
 
-static int set_uuid(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_uuid(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	const char *s = NULL;
 	int r = get_str(x, key, v, &s);
@@ -123,7 +102,8 @@ static int set_uuid(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return 0;
 }
 
-static int set_memory(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_memory(struct bh_cfg_ctx *x, const char *key,
+		      struct bh_cfg_value *v)
 {
 	int64_t mib = 0;
 	int r = get_num(x, key, v, 4, 1 << 24, &mib);
@@ -137,7 +117,8 @@ static int set_memory(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return 0;
 }
 
-static int set_vcpus(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_vcpus(struct bh_cfg_ctx *x, const char *key,
+		     struct bh_cfg_value *v)
 {
 	int64_t n = 0;
 	int r = get_num(x, key, v, 1, 512, &n);
@@ -151,7 +132,8 @@ static int set_vcpus(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return 0;
 }
 
-static int set_path(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_path(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	char **to = streq(key, "kernel") ? &x->c->kernel : &x->c->ramdisk;
 	int r = dup_str(x, key, v, to);
@@ -168,27 +150,30 @@ static int set_path(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return 0;
 }
 
-static int set_root(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_root(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	return dup_str(x, key, v, &x->root);
 }
 
-static int set_extra(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_extra(struct bh_cfg_ctx *x, const char *key,
+		     struct bh_cfg_value *v)
 {
 	if (v->type == BH_CFG_NUMBER) {
 		free(x->extra);
 		x->extra = strdup(v->str);
-		return x->extra ? 0 : nomem(x);
+		return x->extra ? 0 : bh_cfg_nomem(x);
 	}
 	return dup_str(x, key, v, &x->extra);
 }
 
-static int set_cmdline(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_cmdline(struct bh_cfg_ctx *x, const char *key,
+		       struct bh_cfg_value *v)
 {
 	return dup_str(x, key, v, &x->cmdline);
 }
 
-static int set_bootloader(struct ctx *x, const char *key,
+static int set_bootloader(struct bh_cfg_ctx *x, const char *key,
 			  struct bh_cfg_value *v)
 {
 	const char *base;
@@ -208,7 +193,8 @@ static int set_bootloader(struct ctx *x, const char *key,
 	return 0;
 }
 
-static int set_action(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_action(struct bh_cfg_ctx *x, const char *key,
+		      struct bh_cfg_value *v)
 {
 	struct bh_guest_cfg *c = x->c;
 	enum bh_action *to = &c->on_poweroff;
@@ -233,7 +219,8 @@ static int set_action(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return 0;
 }
 
-static int set_disk(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_disk(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	struct bh_guest_cfg *c = x->c;
 
@@ -266,24 +253,15 @@ static int set_disk(struct ctx *x, const char *key, struct bh_cfg_value *v)
 		r = bh_grow(&c->disks, &c->a_disks, c->n_disks + 1, sizeof(d));
 		if (r < 0) {
 			bh_disk_done(&d);
-			return nomem(x);
+			return bh_cfg_nomem(x);
 		}
 		c->disks[c->n_disks++] = d;
 	}
 	return 0;
 }
 
-static int add_vif(struct ctx *x, const struct bh_vif *f)
-{
-	struct bh_guest_cfg *c = x->c;
-
-	if (bh_grow(&c->vifs, &c->a_vifs, c->n_vifs + 1, sizeof(*f)) < 0)
-		return nomem(x);
-	c->vifs[c->n_vifs++] = *f;
-	return 0;
-}
-
-static int set_vif(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_vif(struct bh_cfg_ctx *x, const char *key,
+		   struct bh_cfg_value *v)
 {
 	if (v->type != BH_CFG_LIST)
 		return ERR(x, v, -EINVAL,
@@ -303,14 +281,15 @@ static int set_vif(struct ctx *x, const char *key, struct bh_cfg_value *v)
 		r = bh_vif_parse(s, &f, &sub);
 		if (r < 0)
 			return ERR(x, it, r, "%s", bh_err_text(&sub, r));
-		r = add_vif(x, &f);
+		r = bh_cfg_add_vif(x, &f);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int set_nics(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_nics(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	int64_t n = 0;
 	int r = get_num(x, key, v, 0, 32, &n);
@@ -321,7 +300,8 @@ static int set_nics(struct ctx *x, const char *key, struct bh_cfg_value *v)
 }
 
 /* cpus = "0-3,^2", or a list with one entry for each vCPU. */
-static int set_cpus(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_cpus(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	struct bh_guest_cfg *c = x->c;
 	bool soft = streq(key, "cpus_soft");
@@ -333,7 +313,7 @@ static int set_cpus(struct ctx *x, const char *key, struct bh_cfg_value *v)
 			   "%s: expected a string such as \"0-3,^2\"", key);
 	maps = calloc(n, sizeof(*maps));
 	if (!maps)
-		return nomem(x);
+		return bh_cfg_nomem(x);
 	for (size_t i = 0; i < n; i++) {
 		struct bh_cfg_value *it =
 			v->type == BH_CFG_LIST ? &v->items[i] : v;
@@ -358,7 +338,8 @@ static int set_cpus(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return 0;
 }
 
-static int set_u32(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_u32(struct bh_cfg_ctx *x, const char *key,
+		   struct bh_cfg_value *v)
 {
 	static const struct {
 		const char *key;
@@ -393,7 +374,8 @@ static int set_u32(struct ctx *x, const char *key, struct bh_cfg_value *v)
 	return -EINVAL;
 }
 
-static int set_after(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_after(struct bh_cfg_ctx *x, const char *key,
+		     struct bh_cfg_value *v)
 {
 	struct bh_guest_cfg *c = x->c;
 	size_t n = v->type == BH_CFG_LIST ? v->n_items : 1;
@@ -411,16 +393,17 @@ static int set_after(struct ctx *x, const char *key, struct bh_cfg_value *v)
 				   "%s '%s': expected a guest's name", key, s);
 		if (bh_grow(&c->after, &c->a_after, c->n_after + 1,
 			    sizeof(char *)) < 0)
-			return nomem(x);
+			return bh_cfg_nomem(x);
 		c->after[c->n_after] = strdup(s);
 		if (!c->after[c->n_after])
-			return nomem(x);
+			return bh_cfg_nomem(x);
 		c->n_after++;
 	}
 	return 0;
 }
 
-static int set_ready(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_ready(struct bh_cfg_ctx *x, const char *key,
+		     struct bh_cfg_value *v)
 {
 	const char *s = NULL;
 	int r = get_str(x, key, v, &s);
@@ -435,7 +418,8 @@ static int set_ready(struct ctx *x, const char *key, struct bh_cfg_value *v)
 }
 
 /* type="pv", builder="linux": the only kind there is so far. */
-static int set_type(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int set_type(struct bh_cfg_ctx *x, const char *key,
+		    struct bh_cfg_value *v)
 {
 	const char *s = NULL;
 	int r = get_str(x, key, v, &s);
@@ -448,7 +432,7 @@ static int set_type(struct ctx *x, const char *key, struct bh_cfg_value *v)
 		   "%s '%s' is not supported, expected \"pv\"", key, s);
 }
 
-static int ignore(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int ignore(struct bh_cfg_ctx *x, const char *key, struct bh_cfg_value *v)
 {
 	(void)x;
 	(void)key;
@@ -457,7 +441,7 @@ static int ignore(struct ctx *x, const char *key, struct bh_cfg_value *v)
 }
 
 /* Empty lists and zeros ask for nothing. */
-static int refuse(struct ctx *x, const char *key, struct bh_cfg_value *v)
+static int refuse(struct bh_cfg_ctx *x, const char *key, struct bh_cfg_value *v)
 {
 	if ((v->type == BH_CFG_LIST && v->n_items == 0) ||
 	    (v->type == BH_CFG_NUMBER && v->num == 0) ||
@@ -557,109 +541,8 @@ static const struct key keys[] = {
 	{ "suspend_cancel", ignore },
 };
 
-/*
- * root=/dev/sda1 of the 2.6 days names a disk that today's kernels call
- * xvda1, whatever number the host gives it.
- */
-static char *modern_root(const struct bh_guest_cfg *c, const char *root)
-{
-	const char *dev = bh_startswith(root, "/dev/");
-	size_t len = dev ? strcspn(dev, " ") : 0;
-
-	for (size_t i = 0; i < c->n_disks && len; i++) {
-		const char *v = c->disks[i].vdev;
-		size_t base = strcspn(v, "0123456789");
-
-		if (strncmp(dev, v, base) != 0 || base > len)
-			continue;
-		if (bh_startswith(v, "sd") || bh_startswith(v, "hd"))
-			return bh_asprintf("/dev/xvd%s", dev + 2);
-	}
-	return strdup(root);
-}
-
-static int make_cmdline(struct ctx *x)
-{
-	_cleanup_free_ char *root = NULL;
-
-	if (x->cmdline) {
-		x->c->cmdline = TAKE_PTR(x->cmdline);
-	} else {
-		if (x->root) {
-			root = modern_root(x->c, x->root);
-			if (!root)
-				return nomem(x);
-		}
-		x->c->cmdline = bh_asprintf(
-			"%s%s%s%s", root ? "root=" : "", root ? root : "",
-			root && x->extra ? " " : "", x->extra ? x->extra : "");
-	}
-	if (!x->c->cmdline)
-		return nomem(x);
-	if (strlen(x->c->cmdline) >= 1024)
-		return bh_fail(x->e, -E2BIG,
-			       "%s: the kernel command line has %zu bytes, at "
-			       "most 1023 are possible",
-			       x->doc->path, strlen(x->c->cmdline));
-	return 0;
-}
-
-static int check_whole(struct ctx *x, const char *default_name)
-{
-	struct bh_guest_cfg *c = x->c;
-	const char *p = x->doc->path;
-
-	if (!c->name && default_name) {
-		c->name = strdup(default_name);
-		if (!c->name)
-			return nomem(x);
-	}
-	if (!c->name)
-		return bh_fail(x->e, -EINVAL, "%s: no name = \"...\"", p);
-	if (!bh_name_valid(c->name))
-		return bh_fail(x->e, -EINVAL,
-			       "%s: '%s' cannot be a guest's name", p, c->name);
-	if (!c->kernel && !c->bootloader)
-		return bh_fail(x->e, -EINVAL,
-			       "%s: no kernel = \"/path\" and no bootloader = "
-			       "\"bootread\": nothing to boot",
-			       p);
-	if (c->kernel && c->bootloader) {
-		free(c->kernel); /* as with xl, the boot loader decides */
-		c->kernel = NULL;
-	}
-	if (c->bootloader && !c->n_disks)
-		return bh_fail(x->e, -EINVAL,
-			       "%s: bootloader needs a disk to read", p);
-	if (!c->memory_kib)
-		c->memory_kib = c->maxmem_kib ? c->maxmem_kib : 128u << 10;
-	if (!c->maxmem_kib)
-		c->maxmem_kib = c->memory_kib;
-	if (c->maxmem_kib < c->memory_kib)
-		return bh_fail(x->e, -EINVAL,
-			       "%s: maxmem is smaller than memory", p);
-	if (!c->vcpus)
-		c->vcpus = 1;
-	if (!c->maxvcpus)
-		c->maxvcpus = c->vcpus;
-	if (c->maxvcpus < c->vcpus)
-		return bh_fail(x->e, -EINVAL,
-			       "%s: maxvcpus is smaller than vcpus", p);
-	while (c->n_vifs < x->nics) {
-		int r = add_vif(x, &(struct bh_vif){});
-
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; i < c->n_vifs; i++)
-		if (!c->vifs[i].mac_given)
-			bh_vif_default_mac(c->name, (unsigned int)i,
-					   c->vifs[i].mac);
-	return make_cmdline(x);
-}
-
-static int apply(struct ctx *x, void (*warn)(void *arg, const char *text),
-		 void *arg)
+int bh_cfg_apply(struct bh_cfg_ctx *x,
+		 void (*warn)(void *arg, const char *text), void *arg)
 {
 	for (size_t i = 0; i < x->doc->n_entries; i++) {
 		struct bh_cfg_entry *en = &x->doc->entries[i];
@@ -689,87 +572,4 @@ static int apply(struct ctx *x, void (*warn)(void *arg, const char *text),
 		}
 	}
 	return 0;
-}
-
-int bh_guest_cfg_parse(const char *path, const char *text, size_t len,
-		       const char *default_name,
-		       void (*warn)(void *arg, const char *text), void *arg,
-		       struct bh_guest_cfg **ret, struct bh_err *e)
-{
-	struct bh_err local = {};
-	struct ctx x = { .e = e ? e : &local };
-	struct bh_guest_cfg *c;
-	int r;
-
-	r = bh_cfg_doc_parse(path, text, len, &x.doc, x.e);
-	if (r < 0)
-		return r;
-	c = x.c = calloc(1, sizeof(*c));
-	if (c)
-		c->path = strdup(path);
-	if (!c || !c->path) {
-		r = nomem(&x);
-		goto out;
-	}
-	c->on_poweroff = BH_ACT_DESTROY;
-	c->on_reboot = BH_ACT_RESTART;
-	c->on_crash = BH_ACT_DESTROY;
-	c->on_watchdog = BH_ACT_DESTROY;
-	c->max_grant_frames = -1;
-	c->max_maptrack_frames = -1;
-	c->max_evtchn = 1023;
-	c->start_timeout = 300;
-	c->stop_timeout = 60;
-	c->after_timeout = 60;
-	c->pin_soft.any = true;
-	r = apply(&x, warn, arg);
-	if (r == 0)
-		r = check_whole(&x, default_name);
-out:
-	free(x.root);
-	free(x.extra);
-	free(x.cmdline);
-	bh_cfg_doc_free(x.doc);
-	if (r < 0) {
-		bh_guest_cfg_free(c);
-		return r;
-	}
-	*ret = c;
-	return 0;
-}
-
-int bh_guest_cfg_load(const char *path, const char *default_name,
-		      void (*warn)(void *arg, const char *text), void *arg,
-		      struct bh_guest_cfg **ret, struct bh_err *e)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	int r;
-
-	r = bh_read_file(path, BH_CFG_MAX_BYTES, &text, &len);
-	if (r < 0)
-		return bh_fail(e, r, "%s: %s", path, strerror(-r));
-	return bh_guest_cfg_parse(path, text, len, default_name, warn, arg, ret,
-				  e);
-}
-
-void bh_guest_cfg_free(struct bh_guest_cfg *c)
-{
-	if (!c)
-		return;
-	for (size_t i = 0; i < c->n_disks; i++)
-		bh_disk_done(&c->disks[i]);
-	for (size_t i = 0; i < c->n_after; i++)
-		free(c->after[i]);
-	free(c->after);
-	free(c->disks);
-	free(c->vifs);
-	free(c->pin);
-	free(c->path);
-	free(c->name);
-	free(c->kernel);
-	free(c->ramdisk);
-	free(c->cmdline);
-	free(c->bootloader);
-	free(c);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Guests: configuration, hypercalls, kernel images, building, devices, saving.
-lib-srcs += lib/err.c lib/cfg_syntax.c lib/cfg_device.c lib/cfg_types.c lib/cfg.c
+lib-srcs += lib/err.c lib/cfg_syntax.c lib/cfg_device.c lib/cfg_types.c lib/cfg.c lib/cfg_guest.c
 lib-srcs += lib/privcmd.c lib/memory.c lib/domctl.c lib/sysctl.c
 lib-srcs += lib/decompress.c lib/image.c
 lib-srcs += lib/layout.c lib/builder.c
@@ -8,7 +8,7 @@ lib-srcs += lib/domstore.c lib/device.c lib/vbd.c lib/vif.c lib/netlink.c
 lib-srcs += lib/p2m.c lib/save_file.c lib/save.c lib/restore.c
 LIBGUEST := -llzma -lzstd -lz -llz4 -lbz2 -lmnl
 
-cfg-srcs := lib/util.c lib/err.c lib/cfg_syntax.c lib/cfg_device.c lib/cfg_types.c lib/cfg.c
+cfg-srcs := lib/util.c lib/err.c lib/cfg_syntax.c lib/cfg_device.c lib/cfg_types.c lib/cfg.c lib/cfg_guest.c
 image-srcs := lib/util.c lib/err.c lib/decompress.c lib/image.c lib/layout.c
 unit-tests += test_cfg test_image test_save
 test_cfg-srcs := tests/test_cfg.c $(cfg-srcs)

@@ -430,6 +430,13 @@ static int count_pages(struct save *s)
 	return 0;
 }
 
+static int save_end(struct save *s)
+{
+	uint64_t records = s->records;
+
+	return put_record(s, BH_SAVE_END, &records, sizeof(records), NULL, 0);
+}
+
 static int write_all(struct save *s, const struct bh_guest_cfg *c,
 		     const char *config, size_t config_len)
 {
@@ -463,8 +470,7 @@ static int write_all(struct save *s, const struct bh_guest_cfg *c,
 	if (r == 0 && s->pages != expected)
 		r = bh_fail(s->e, -EIO, "the guest's memory changed meanwhile");
 	if (r == 0)
-		r = put_record(s, BH_SAVE_END, &(uint64_t){ s->records }, 8,
-			       NULL, 0);
+		r = save_end(s);
 	if (r == 0 && fsync(s->fd) < 0)
 		r = bh_fail(s->e, -errno, "cannot write the file: %s",
 			    strerror(errno));
