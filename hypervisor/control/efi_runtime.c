@@ -160,13 +160,13 @@ static unsigned long call(unsigned int nr, unsigned long a, unsigned long b,
 	clts();
 	f = irq_save();
 	desc_load_idle();
-	tlb_write_cr3(virt_to_maddr(efi_l4));
+	tlb_switch_cr3(virt_to_maddr(efi_l4));
 	irq_restore(f);
 	rs = (const u64 *)efi_runtime_services();
 	fn = (efi_fn *)rs[nr];
 	rc = fn(a, b, c, d, e);
 	f = irq_save();
-	tlb_write_cr3(cr3);
+	tlb_switch_cr3(cr3);
 	desc_load_for_vcpu(v);
 	irq_restore(f);
 	fpu_restore(v);

@@ -180,8 +180,8 @@ static void load_state(struct vcpu *v)
 	unsigned int cpu = smp_processor_id();
 
 	memcpy(regs, &v->pv.regs, sizeof(*regs));
-	cpumask_set(cpu, &v->dirty_cpus);
-	pv_load_cr3(v);
+	cpumask_set(cpu, &v->dirty_cpus); /* before the first translation */
+	tlb_write_cr3(v->pv.cr3); /* all was flushed when the last one left */
 	desc_load_for_vcpu(v);
 	desc_load_ldt(LDT_VIRT(v), v->pv.ldt_ents);
 	load_segments(v, regs);
@@ -211,9 +211,7 @@ void context_switch(struct vcpu *prev, struct vcpu *next)
 		save_state(prev);
 		desc_load_idle();
 		desc_load_ldt(0, 0);
-		tlb_write_cr3(virt_to_maddr(hv_l4));
-		tlb_flush_local(); /* global entries of its processes too */
-		cpumask_clear(smp_processor_id(), &prev->dirty_cpus);
+		pv_unload_cr3(prev); /* global entries of its processes too */
 	}
 	cpu_info()->cur = next;
 	sched_context_switched(prev, next);
@@ -262,19 +260,20 @@ void pv_vcpu_done(struct vcpu *v)
 	fpu_vcpu_done(v);
 }
 
-static int drop_l4(mfn_t *slot)
+static int drop_l4(struct vcpu *v, mfn_t *slot)
 {
 	mfn_t mfn = *slot;
 	int rc;
 
 	if (mfn_eq(mfn, INVALID_MFN))
 		return 0;
+	*slot = INVALID_MFN;
 	rc = page_put_type(mfn_to_page(mfn), true);
 	if (rc == -ERESTART)
-		return rc;
-	*slot = INVALID_MFN;
-	page_put(mfn_to_page(mfn));
-	return 0;
+		pv_defer_release_to(v, mfn_to_page(mfn));
+	else
+		page_put(mfn_to_page(mfn));
+	return rc;
 }
 
 int pv_vcpu_relinquish(struct vcpu *v)
@@ -283,9 +282,11 @@ int pv_vcpu_relinquish(struct vcpu *v)
 
 	pv_ldt_release(v);
 	pv_gdt_release(v);
-	rc = drop_l4(&v->pv.user_l4);
+	rc = pv_drain_deferred(v);
 	if (!rc)
-		rc = drop_l4(&v->pv.kernel_l4);
+		rc = drop_l4(v, &v->pv.user_l4);
+	if (!rc)
+		rc = drop_l4(v, &v->pv.kernel_l4);
 	return rc;
 }
 
@@ -396,8 +397,8 @@ int pv_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 		if (!rc)
 			rc = pv_set_gdt(v, c->gdt_frames, c->gdt_ents);
 		if (rc && rc != -ERESTART) {
-			(void)drop_l4(&v->pv.user_l4);
-			(void)drop_l4(&v->pv.kernel_l4);
+			(void)drop_l4(v, &v->pv.user_l4);
+			(void)drop_l4(v, &v->pv.kernel_l4);
 		}
 		if (rc)
 			return rc;

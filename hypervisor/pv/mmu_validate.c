@@ -310,8 +310,11 @@ void pv_l4_init_slots(u64 *l4, struct domain *d)
 
 void pv_defer_release(struct page_info *pg)
 {
-	struct vcpu *v = current;
+	pv_defer_release_to(current, pg);
+}
 
+void pv_defer_release_to(struct vcpu *v, struct page_info *pg)
+{
 	if (v && !is_idle_vcpu(v))
 		for (unsigned int i = 0; i < ARRAY_SIZE(v->pv.deferred); i++)
 			if (!v->pv.deferred[i]) {

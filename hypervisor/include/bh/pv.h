@@ -125,6 +125,7 @@ int pv_table_release(struct page_info *pg, u64 type, bool preemptible);
 /* Keeps a PARTIAL table, with the caller's general reference, to be torn down
  * by pv_drain_deferred(). */
 void pv_defer_release(struct page_info *pg);
+void pv_defer_release_to(struct vcpu *v, struct page_info *pg);
 /* 0 or -ERESTART. v is current or not running. */
 int pv_drain_deferred(struct vcpu *v);
 /* #PF by a guest kernel write on a read-only mapped own L1 table: emulates the
