@@ -96,17 +96,17 @@ static bool access_allowed(unsigned long va, u32 error)
 }
 
 /*
- * QEMU 7.2 faults on some supervisor accesses to user pages although AC is
- * set, which no processor does: live without SMAP there.
+ * QEMU 7.2 applies SMAP where no processor does: to supervisor accesses with AC
+ * set, and to accesses of ring 3 right after it was entered. Live without SMAP
+ * there. True: it was on, and the access is worth another try.
  */
-static bool smap_defect(const struct cpu_user_regs *regs, unsigned long va)
+static bool smap_off(unsigned long va)
 {
 	static bool said;
 	struct cpu *c = this_cpu();
 
-	if (!(c->cr4 & CR4_SMAP) || !(regs->eflags & RFLAGS_AC) ||
-	    !(regs->error_code & PFEC_P) || !(cpuid(1, 0).c >> 31) ||
-	    !access_allowed(va, regs->error_code))
+	if (!(c->cr4 & CR4_SMAP) || !(cpuid(1, 0).c >> 31) ||
+	    va - HV_VIRT_START < HV_VIRT_END - HV_VIRT_START)
 		return false;
 	c->cr4 &= ~CR4_SMAP;
 	write_cr4(c->cr4);
@@ -114,6 +114,12 @@ static bool smap_defect(const struct cpu_user_regs *regs, unsigned long va)
 		printk(LVL_WARN "this machine's SMAP faults where it must not (an emulator's defect): turned off\n");
 	said = true;
 	return true;
+}
+
+static bool smap_defect(const struct cpu_user_regs *regs, unsigned long va)
+{
+	return (regs->eflags & RFLAGS_AC) && (regs->error_code & PFEC_P) &&
+	       access_allowed(va, regs->error_code) && smap_off(va);
 }
 
 static bool hv_page_fault(struct cpu_user_regs *regs)
@@ -220,6 +226,10 @@ static void guest_page_fault(struct cpu_user_regs *regs, struct vcpu *v)
 	unsigned long va = read_cr2();
 	u32 error = regs->error_code;
 
+	/* Ring 3 and a supervisor access to a page that is present: no
+	 * processor does that (descriptors apart, which we map). */
+	if (unlikely((error & (PFEC_P | PFEC_U)) == PFEC_P) && smap_off(va))
+		return;
 	if (likely(!v->pv.kernel_mode)) {
 		if (unlikely(va - LDT_VIRT(v) < 16 * PAGE_SIZE))
 			goto window;
