@@ -290,6 +290,29 @@ static int get_buffer(void)
 	return 0;
 }
 
+/* After a restart: maps and binds every domain that was put back. */
+static int resume(struct store *s)
+{
+	struct domain *d;
+	int r;
+
+	LIST_FOREACH(d, &s->domains, link) {
+		if (d->domid == 0)
+			(void)own_port(&d->port);
+		d->conn->ops = &ring_ops;
+		r = host_attach(s, d, true);
+		if (r == 0)
+			continue;
+		/* It may just be dying: then a scan will find it. */
+		bh_log_errno(BH_WARNING, r,
+			     "domain %u: its ring cannot be served again",
+			     d->domid);
+		if (r == -EBADMSG)
+			domain_break(s, d, XENSTORE_ERROR_RINGIDX);
+	}
+	return 0;
+}
+
 int host_open(struct store *s)
 {
 	int r = open_devices();
@@ -312,33 +335,11 @@ int host_open(struct store *s)
 		bh_log_errno(BH_ERR, host.virq, "VIRQ_DOM_EXC cannot be bound");
 	if (host.virq < 0)
 		return host.virq;
-	r = host_resume(s);
+	/* First those that died while nobody looked. */
+	r = host_scan(s);
 	if (r == 0)
-		r = introduce_self(s);
-	return r < 0 ? r : host_scan(s);
-}
-
-int host_resume(struct store *s)
-{
-	struct domain *d;
-	int r;
-
-	LIST_FOREACH(d, &s->domains, link)
-	{
-		if (d->domid == 0)
-			(void)own_port(&d->port);
-		d->conn->ops = &ring_ops;
-		r = host_attach(s, d, true);
-		if (r == 0)
-			continue;
-		/* It may just be dying: host_scan() decides. */
-		bh_log_errno(BH_WARNING, r,
-			     "domain %u: its ring cannot be served again",
-			     d->domid);
-		if (r == -EBADMSG)
-			domain_break(s, d, XENSTORE_ERROR_RINGIDX);
-	}
-	return 0;
+		r = resume(s);
+	return r < 0 ? r : introduce_self(s);
 }
 
 void host_close(void)
@@ -383,8 +384,7 @@ void host_kick(struct store *s)
 {
 	struct domain *d;
 
-	LIST_FOREACH(d, &s->domains, link)
-	{
+	LIST_FOREACH(d, &s->domains, link) {
 		if (d->local_port < 0)
 			continue;
 		if (d->conn->ring.kick) {

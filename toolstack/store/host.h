@@ -22,5 +22,3 @@ void host_kick(struct store *s);
 
 /* Compares the domains we know with those there are. */
 int host_scan(struct store *s);
-/* After a restart: maps and binds every domain that was put back. */
-int host_resume(struct store *s);

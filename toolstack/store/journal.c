@@ -78,6 +78,7 @@ static int grow_file(struct journal *j, size_t need)
 int journal_append(struct journal *j, const void *batch, size_t len)
 {
 	struct batch *b;
+	size_t next;
 	int r;
 
 	if (len == 0)
@@ -90,11 +91,16 @@ int journal_append(struct journal *j, const void *batch, size_t len)
 		return r;
 
 	b = (struct batch *)(void *)(j->map + j->used);
+	next = align8(j->used + sizeof(*b) + len);
 	memcpy(b + 1, batch, len);
 	b->sum = checksum(batch, len);
-	/* A kill between here and the next line leaves the old end. */
+	/*
+	 * A longer batch that a kill cut short may have left its bytes where
+	 * the next length goes: the end is marked anew before this counts.
+	 */
+	memset(j->map + next, 0, sizeof(*b));
 	__atomic_store_n(&b->len, (uint32_t)len, __ATOMIC_RELEASE);
-	j->used = align8(j->used + sizeof(*b) + len);
+	j->used = next;
 	return 0;
 }
 

@@ -110,7 +110,7 @@ static int on_evtchn(sd_event_source *source __unused_arg, int fd __unused_arg,
 
 		bh_log_errno(BH_WARNING, r, "event channels");
 		LIST_FOREACH(d, &m->store.domains, link)
-		conn_wake(d->conn);
+			conn_wake(d->conn);
 	}
 	/* Deaths are recorded even if nobody is told. */
 	return sd_event_source_set_enabled(m->turn, SD_EVENT_ON);

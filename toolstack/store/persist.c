@@ -212,12 +212,12 @@ static void put_conn(struct store *s, const struct domain *d)
 		return;
 	persist_ring(c);
 	LIST_FOREACH(w, &c->watches, of_conn)
-	persist_watch(c, w);
+		persist_watch(c, w);
 	TAILQ_FOREACH(tx, &c->txs, link)
-	persist_tx(c, tx->id);
+		persist_tx(c, tx->id);
 	/* A half-sent message goes on where it stopped. */
 	STAILQ_FOREACH(m, &c->out, link)
-	persist_out(c, m->bytes + m->sent, m->len - m->sent, m->event);
+		persist_out(c, m->bytes + m->sent, m->len - m->sent, m->event);
 	(void)s;
 }
 
@@ -237,8 +237,7 @@ int persist_snapshot(struct store *s)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(s->db.special); i++)
 		persist_node(s, s->db.special[i]->name, s->db.special[i]);
-	LIST_FOREACH(d, &s->domains, link)
-	{
+	LIST_FOREACH(d, &s->domains, link) {
 		persist_domain(s, d);
 		put_conn(s, d);
 	}

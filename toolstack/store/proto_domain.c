@@ -253,9 +253,8 @@ static int control_memreport(struct store *s, char **argv __unused_arg,
 	struct conn *c;
 
 	LIST_FOREACH(d, &s->domains, link)
-	domains++;
-	LIST_FOREACH(c, &s->conns, link)
-	{
+		domains++;
+	LIST_FOREACH(c, &s->conns, link) {
 		clients++;
 		watches += c->nr_watches;
 		txs += c->nr_txs;

@@ -145,8 +145,7 @@ static uint32_t publish(struct conn *c, uint32_t room)
 	uint32_t done = 0;
 	struct msg *m;
 
-	STAILQ_FOREACH(m, &c->out, link)
-	{
+	STAILQ_FOREACH(m, &c->out, link) {
 		uint32_t part = MIN(m->len - m->sent, room - done);
 
 		if (part == 0)

@@ -12,7 +12,7 @@
 struct sock {
 	int fd;
 	sd_event_source *source;
-	bool waiting; /* for room to write */
+	bool waiting; /* for room to write; nothing is read meanwhile */
 };
 
 static unsigned int nr_clients;
@@ -42,13 +42,13 @@ static int sock_read(struct conn *c)
 	}
 }
 
+/* on: output is stuck. Then input can wait too, or poll() would spin on it. */
 static void wait_for_room(struct sock *k, bool on)
 {
 	if (k->waiting == on)
 		return;
 	k->waiting = on;
-	(void)sd_event_source_set_io_events(k->source,
-					    EPOLLIN | (on ? EPOLLOUT : 0u));
+	(void)sd_event_source_set_io_events(k->source, on ? EPOLLOUT : EPOLLIN);
 }
 
 static int sock_flush(struct conn *c)
@@ -61,8 +61,7 @@ static int sock_flush(struct conn *c)
 		struct msg *m;
 		ssize_t n;
 
-		STAILQ_FOREACH(m, &c->out, link)
-		{
+		STAILQ_FOREACH(m, &c->out, link) {
 			if (mh.msg_iovlen == ARRAY_SIZE(iov))
 				break;
 			iov[mh.msg_iovlen++] = (struct iovec){

@@ -19,3 +19,9 @@ test_store-srcs       := tests/test_store.c $(store-test)
 test_store_crash-srcs := tests/test_store_crash.c $(store-test)
 fuzzers += fuzz_store
 fuzz_store-srcs := tests/fuzz_store.c $(store-test)
+
+.PHONY: run-xs_restart
+extra-unit += run-xs_restart
+run-xs_restart: $(O)/toolstack/bulkhead-store $(O)/toolstack/tests/xs_stress
+	$(Q)sh tests/xs_restart.sh $(O)/toolstack
+	@echo "ok xs_restart"

@@ -202,8 +202,8 @@ void domain_forget(struct store *s, uint16_t domid)
 	if (!d)
 		return;
 	LIST_FOREACH(other, &s->domains, link)
-	if (other->target == domid)
-		other->target = NO_DOMAIN;
+		if (other->target == domid)
+			other->target = NO_DOMAIN;
 	conn_free(d->conn);
 	LIST_REMOVE(d, link);
 	s->by_id[domid] = NULL;
@@ -336,7 +336,7 @@ static void take_ready(struct store *s)
 	struct conn *c;
 
 	TAILQ_FOREACH(c, &s->ready, turn)
-	c->queue = &s->batch;
+		c->queue = &s->batch;
 	TAILQ_CONCAT(&s->batch, &s->ready, turn);
 }
 

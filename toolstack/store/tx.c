@@ -95,8 +95,8 @@ struct tx *tx_find(struct conn *c, uint32_t id)
 	struct tx *tx;
 
 	TAILQ_FOREACH(tx, &c->txs, link)
-	if (tx->id == id)
-		return tx;
+		if (tx->id == id)
+			return tx;
 	return NULL;
 }
 
@@ -188,8 +188,7 @@ int tx_commit(struct tx *tx)
 
 	if (tx->doomed)
 		return -EAGAIN;
-	TAILQ_FOREACH(t, &tx->nodes, order)
-	{
+	TAILQ_FOREACH(t, &tx->nodes, order) {
 		if (!still_true(s, t)) {
 			s->nr_conflicts++;
 			return -EAGAIN;
@@ -202,8 +201,7 @@ int tx_commit(struct tx *tx)
 	    s->db.owned[c->domid] + created > s->limits.nodes)
 		return -ENOSPC;
 
-	TAILQ_FOREACH(t, &tx->nodes, order)
-	{
+	TAILQ_FOREACH(t, &tx->nodes, order) {
 		int r = t->written ? apply(s, t) : 0;
 
 		/* Only memory can run out here; the client learns of it. */
@@ -382,8 +380,7 @@ int view_rm(struct req *q, const char *path)
 	}
 
 	/* What the overlay has below goes with it: only its checks stay. */
-	TAILQ_FOREACH(t, &q->tx->nodes, order)
-	{
+	TAILQ_FOREACH(t, &q->tx->nodes, order) {
 		if (t->written && below(t->path, path, false)) {
 			/* Hidden by the removal, it is not looked at again. */
 			txnode_clear(t);
@@ -446,8 +443,7 @@ int view_children(struct req *q, const char *path, char **ret, size_t *ret_len,
 	if (v.base) {
 		char child[XENSTORE_ABS_PATH_MAX + 1];
 
-		TAILQ_FOREACH(n, &v.base->children, sibling)
-		{
+		TAILQ_FOREACH(n, &v.base->children, sibling) {
 			if (q->tx) {
 				size_t l = db_path(n, child, sizeof(child));
 
@@ -463,8 +459,7 @@ int view_children(struct req *q, const char *path, char **ret, size_t *ret_len,
 		}
 	}
 	if (q->tx) {
-		TAILQ_FOREACH(t, &q->tx->nodes, order)
-		{
+		TAILQ_FOREACH(t, &q->tx->nodes, order) {
 			const char *name = made_child(t, path);
 
 			if (!name)

@@ -24,8 +24,8 @@ static struct watch *watch_find(struct conn *c, const char *path,
 	struct watch *w;
 
 	LIST_FOREACH(w, &c->watches, of_conn)
-	if (streq(w->path, path) && streq(w->token, token))
-		return w;
+		if (streq(w->path, path) && streq(w->token, token))
+			return w;
 	return NULL;
 }
 
@@ -103,7 +103,7 @@ void watch_fire_all_of(struct conn *c)
 	struct watch *w;
 
 	LIST_FOREACH(w, &c->watches, of_conn)
-	tell(w, w->path);
+		tell(w, w->path);
 }
 
 static bool may_know(const struct conn *c, const struct perms *now,
@@ -121,8 +121,7 @@ static void fire_at(struct store *s, const char *path, size_t len, int distance,
 	uint32_t hash = hash_path(path, len);
 	struct watch *w;
 
-	LIST_FOREACH(w, &s->watches[hash % WATCH_BUCKETS], of_path)
-	{
+	LIST_FOREACH(w, &s->watches[hash % WATCH_BUCKETS], of_path) {
 		if (w->hash != hash || strncmp(w->path, path, len) != 0 ||
 		    w->path[len] != '\0')
 			continue;
@@ -162,7 +161,7 @@ void watch_fire_special(struct store *s, const char *name, uint16_t domid)
 
 	snprintf(with_id, sizeof(with_id), "%s/%u", name, domid);
 	LIST_FOREACH(w, &s->watches[hash % WATCH_BUCKETS], of_path)
-	if (w->hash == hash && streq(w->path, name) &&
-	    may_know(w->conn, n->perms, NULL, NULL))
-		tell(w, w->depth > 0 ? with_id : name);
+		if (w->hash == hash && streq(w->path, name) &&
+		    may_know(w->conn, n->perms, NULL, NULL))
+			tell(w, w->depth > 0 ? with_id : name);
 }

@@ -116,7 +116,7 @@ static void turn_all(struct store *s)
 	struct domain *d;
 
 	LIST_FOREACH(d, &s->domains, link)
-	conn_wake(d->conn);
+		conn_wake(d->conn);
 	(void)store_turn(s);
 }
 
