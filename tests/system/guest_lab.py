@@ -88,17 +88,15 @@ cp /boot/vmlinuz-* /root/vmlinuz
 def stage():
     """The installed toolstack as a list of (source, target) to copy."""
     out = os.path.join(TMP.name, "stage")
+    gen = "/usr/lib/systemd/system-generators"
     if not os.path.isdir(out):
-        for part in ("toolstack", "init"):
-            subprocess.run(["make", "-s", "-C", f"{TOP}/{part}", "install", f"DESTDIR={out}",
-                            "unitdir=/usr/lib/systemd/system",
-                            "generatordir=/usr/lib/systemd/system-generators"],
-                           check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["make", "-s", "-C", f"{TOP}/toolstack", "install", f"DESTDIR={out}",
+                        f"generatordir={gen}"], check=True, stdout=subprocess.DEVNULL)
+    units = ("bulkhead-store.service", "bulkhead-guest@.service", "bulkhead-guests.target")
     return [(f"{out}/usr/sbin/bhctl", "/usr/sbin/bhctl"),
-            (f"{out}/usr/libexec/bulkhead", "/usr/libexec/bulkhead")] + [
-        (f"{out}{d}/{f}", f"{d}/{f}")
-        for d in ("/usr/lib/systemd/system", "/usr/lib/systemd/system-generators")
-        for f in os.listdir(out + d) if f.startswith(("bulkhead-store", "bulkhead-guest"))]
+            (f"{out}/usr/libexec/bulkhead", "/usr/libexec/bulkhead"),
+            (f"{out}{gen}/bulkhead-guest-generator", f"{gen}/bulkhead-guest-generator")] + [
+        (f"{TOP}/init/units/{u}", f"/usr/lib/systemd/system/{u}") for u in units]
 
 
 def guest_initrd():
