@@ -143,7 +143,9 @@ static void op_save(struct client *c, struct json_object *req)
 		return;
 	}
 	guest_set_phase(g, PHASE_SAVING);
+	guest_busy(true);
 	r = bh_save(g->hv, g->xs, &g->dom, g->cfg, g->config_path, path, &e);
+	guest_busy(false);
 	if (r < 0) {
 		guest_set_phase(g, PHASE_RUNNING);
 		control_reply_error(c, bh_err_text(&e, r));

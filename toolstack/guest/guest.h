@@ -97,6 +97,7 @@ struct guest {
 
 void guest_finish(struct guest *g, int code, const char *fmt, ...)
 	__printf_like(3, 4);
+void guest_busy(bool on);
 void guest_set_phase(struct guest *g, enum phase p);
 void guest_mark_ready(struct guest *g, const char *how);
 int guest_load_config(struct guest *g, struct bh_err *e);

@@ -32,9 +32,11 @@ static int on_delay(sd_event_source *s, uint64_t usec, void *arg)
 	(void)usec;
 	sd_event_source_unref(s);
 	g->timer = NULL;
+	guest_busy(true);
 	r = guest_load_config(g, &e);
 	if (r == 0)
 		r = guest_build(g, &e);
+	guest_busy(false);
 	if (r < 0) {
 		guest_finish(g, 1, "cannot start again: %s",
 			     bh_err_text(&e, r));
@@ -81,10 +83,12 @@ static void act(struct guest *g, enum bh_action a, unsigned int reason)
 	bool crash = reason == SHUTDOWN_crash || reason == SHUTDOWN_watchdog;
 	struct bh_err e = {};
 
+	guest_busy(true);
 	if ((a == BH_ACT_COREDUMP_DESTROY || a == BH_ACT_COREDUMP_RESTART) &&
 	    guest_dump_core(g, &e) < 0)
 		bh_log(BH_ERR, "guest %s: no core dump: %s", g->name,
 		       bh_err_text(&e, -EIO));
+	guest_busy(false);
 	/* whoever asked for a stop gets one, whatever the guest made of it */
 	if (g->phase == PHASE_STOPPING && !g->restart_wanted &&
 	    a != BH_ACT_PRESERVE)

@@ -46,6 +46,24 @@ void guest_set_phase(struct guest *g, enum phase p)
 		(void)state_save(g);
 }
 
+/*
+ * Building, saving and dumping take as long as the guest is large, and the
+ * event loop stands still meanwhile; systemd must not take that for a hang.
+ */
+void guest_busy(bool on)
+{
+	uint64_t usec = 180 * 1000000ull;
+	const char *env = getenv("WATCHDOG_USEC");
+
+	if (!env)
+		return;
+	(void)!bh_parse_u64(env, 10, UINT64_MAX, &usec);
+	(void)sd_notifyf(0, "WATCHDOG=1\nWATCHDOG_USEC=%" PRIu64,
+			 on ? 7200 * (uint64_t)1000000 : usec);
+	if (on)
+		(void)sd_notify(0, "EXTEND_TIMEOUT_USEC=7200000000");
+}
+
 static void notify_up(struct guest *g)
 {
 	if (g->notified)
@@ -280,7 +298,9 @@ static int start(struct guest *g)
 		goto fail;
 	if (r == 0) {
 		wait_for_others(g);
+		guest_busy(true);
 		r = guest_build(g, &e);
+		guest_busy(false);
 		if (r < 0)
 			goto fail;
 	}

@@ -7,6 +7,7 @@
  * name made of the original's device, inode, size and times, and mapped from
  * there the next time; any change of the original makes another name.
  */
+#include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,6 +16,8 @@
 #include <xen/elfnote.h>
 
 #include "bulkhead/image.h"
+
+#define CACHE_MAX 8 /* kernels */
 
 static uint32_t le32(const uint8_t *p)
 {
@@ -343,6 +346,37 @@ static char *cache_name(const char *dir, const struct stat *st)
 			   st->st_ctim.tv_nsec);
 }
 
+/* Throws the longest unused away when there are many. */
+static void trim_cache(const char *dir)
+{
+	for (;;) {
+		_cleanup_free_ char *oldest = NULL;
+		time_t when = 0;
+		unsigned int n = 0;
+		struct dirent *de;
+		DIR *d = opendir(dir);
+
+		while (d && (de = readdir(d)) != NULL) {
+			struct stat st;
+
+			if (de->d_name[0] == '.' ||
+			    fstatat(dirfd(d), de->d_name, &st,
+				    AT_SYMLINK_NOFOLLOW) < 0)
+				continue;
+			n++;
+			if (oldest && MAX(st.st_atime, st.st_mtime) >= when)
+				continue;
+			when = MAX(st.st_atime, st.st_mtime);
+			free(oldest);
+			oldest = bh_asprintf("%s/%s", dir, de->d_name);
+		}
+		if (d)
+			closedir(d);
+		if (n < CACHE_MAX || !oldest || unlink(oldest) < 0)
+			return;
+	}
+}
+
 static void unmap(struct bh_kernel *k)
 {
 	if (k->mapped)
@@ -401,9 +435,11 @@ int bh_kernel_load(const char *path, const char *cache_dir,
 	if (r < 0)
 		return bh_fail(e, r, "kernel %s: %s", path,
 			       bh_err_text(&sub, r));
-	if (k->owned && name && bh_mkdir_p(cache_dir, 0700) == 0)
+	if (k->owned && name && bh_mkdir_p(cache_dir, 0700) == 0) {
+		trim_cache(cache_dir);
 		r = bh_write_file(name, k->elf, k->elf_len,
 				  0400); /* or next time */
+	}
 	*ret = TAKE_PTR(k);
 	return 0;
 }
