@@ -163,7 +163,7 @@ int journal_replace(struct journal *j, const void *batch, size_t len)
 
 bool journal_is_long(const struct journal *j)
 {
-	return j->used > LONG_MIN && j->used > 4 * j->first;
+	return j->used > LONG_MIN && j->used > 2 * j->first;
 }
 
 /* Passes on all whole batches of the mapped file; sets used. */

@@ -291,6 +291,7 @@ void domain_break(struct store *s, struct domain *d, uint32_t ring_error)
 /* ---- turns ------------------------------------------------------------- */
 
 #define REQUESTS_A_TURN   8 /* of one client, while others wait */
+#define TURN_US           500
 #define PRIVILEGED_OUTPUT (4u << 20)
 
 static bool has_room(const struct conn *c)
@@ -302,8 +303,14 @@ static bool has_room(const struct conn *c)
 /* Some requests of c. True if there may be more. */
 static bool work(struct conn *c)
 {
+	uint64_t start = bh_now_us();
+
 	for (int i = 0; i < REQUESTS_A_TURN; i++) {
 		int r;
+
+		/* A guest may choose requests that take long. */
+		if (i > 0 && bh_now_us() - start > TURN_US)
+			return true;
 
 		if (c->dead || !has_room(c)) {
 			c->throttled = !c->dead;

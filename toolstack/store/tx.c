@@ -9,18 +9,29 @@
 
 /* ---- the overlay ------------------------------------------------------- */
 
-static uint32_t hash_path(const char *path, size_t len)
-{
-	uint64_t h = 0xcbf29ce484222325ull;
+#define HASH_START 0xcbf29ce484222325ull
 
+/* Goes on from a prefix, so that all prefixes cost as much as the path. */
+static uint64_t hash_more(uint64_t h, const char *path, size_t len)
+{
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ (unsigned char)path[i]) * 0x100000001b3ull;
+	return h;
+}
+
+static uint32_t hash_end(uint64_t h)
+{
 	return (uint32_t)(h ^ h >> 32);
 }
 
-static struct txnode *find(struct tx *tx, const char *path, size_t len)
+static uint32_t hash_path(const char *path, size_t len)
 {
-	uint32_t hash = hash_path(path, len);
+	return hash_end(hash_more(HASH_START, path, len));
+}
+
+static struct txnode *find_hashed(struct tx *tx, const char *path, size_t len,
+				  uint32_t hash)
+{
 	struct txnode *t;
 
 	for (t = tx->bucket[hash % TX_BUCKETS]; t; t = t->hash_next)
@@ -28,6 +39,11 @@ static struct txnode *find(struct tx *tx, const char *path, size_t len)
 		    t->path[len] == '\0')
 			return t;
 	return NULL;
+}
+
+static struct txnode *find(struct tx *tx, const char *path, size_t len)
+{
+	return find_hashed(tx, path, len, hash_path(path, len));
 }
 
 static struct txnode *find_or_add(struct tx *tx, const char *path)
@@ -214,11 +230,13 @@ int tx_commit(struct tx *tx)
 /* ---- the view ---------------------------------------------------------- */
 
 /* The node of one prefix of the path: overlay first, then the tree. */
-static bool step(struct req *q, const char *path, size_t len, struct node *base,
-		 struct vnode *v, bool *hide)
+static bool step(struct req *q, const char *path, size_t len, uint64_t hash,
+		 struct node *base, struct vnode *v, bool *hide)
 {
-	struct txnode *t = q->tx ? find(q->tx, path, len) : NULL;
+	struct txnode *t = NULL;
 
+	if (q->tx)
+		t = find_hashed(q->tx, path, len, hash_end(hash));
 	if (t && t->written) {
 		if (!t->exists || t->opaque)
 			*hide = true;
@@ -249,6 +267,7 @@ static void lookup(struct req *q, const char *path, struct vnode *v)
 	size_t total = strlen(path), at = 0;
 	struct node *base = db->root;
 	bool hide = false;
+	uint64_t h;
 
 	memset(v, 0, sizeof(*v));
 	if (path[0] == '@') {
@@ -260,7 +279,8 @@ static void lookup(struct req *q, const char *path, struct vnode *v)
 		return;
 	}
 
-	v->exists = step(q, "/", 1, base, v, &hide);
+	h = hash_more(HASH_START, "/", 1);
+	v->exists = step(q, "/", 1, h, base, v, &hide);
 	v->nearest = 1;
 	while (v->exists && total > 1 && at < total) {
 		const char *name = path + at + 1;
@@ -269,7 +289,10 @@ static void lookup(struct req *q, const char *path, struct vnode *v)
 
 		if (base)
 			base = db_child(db, base, name, end - at - 1);
-		v->exists = step(q, path, end, base, v, &hide);
+		/* With the slash before it, which for the first is the root. */
+		h = at == 0 ? hash_more(h, name, end - 1)
+			    : hash_more(h, path + at, end - at);
+		v->exists = step(q, path, end, h, base, v, &hide);
 		if (v->exists)
 			v->nearest = end;
 		at = end;

@@ -9,13 +9,24 @@
  */
 #include "store/persist.h"
 
-static uint32_t hash_path(const char *path, size_t len)
-{
-	uint64_t h = 0xcbf29ce484222325ull;
+#define HASH_START 0xcbf29ce484222325ull
 
+/* Goes on from a prefix, so that all prefixes cost as much as the path. */
+static uint64_t hash_more(uint64_t h, const char *path, size_t len)
+{
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ (unsigned char)path[i]) * 0x100000001b3ull;
+	return h;
+}
+
+static uint32_t hash_end(uint64_t h)
+{
 	return (uint32_t)(h ^ h >> 32);
+}
+
+static uint32_t hash_path(const char *path, size_t len)
+{
+	return hash_end(hash_more(HASH_START, path, len));
 }
 
 static struct watch *watch_find(struct conn *c, const char *path,
@@ -114,11 +125,10 @@ static bool may_know(const struct conn *c, const struct perms *now,
 	       (parent && perms_for(c, parent) & PERM_READ);
 }
 
-static void fire_at(struct store *s, const char *path, size_t len, int distance,
-		    const struct perms *now, const struct perms *before,
-		    const struct perms *parent)
+static void fire_at(struct store *s, const char *path, size_t len,
+		    uint32_t hash, int distance, const struct perms *now,
+		    const struct perms *before, const struct perms *parent)
 {
-	uint32_t hash = hash_path(path, len);
 	struct watch *w;
 
 	LIST_FOREACH(w, &s->watches[hash % WATCH_BUCKETS], of_path) {
@@ -135,21 +145,35 @@ static void fire_at(struct store *s, const char *path, size_t len, int distance,
 void watch_fire(struct store *s, const char *path, const struct perms *now,
 		const struct perms *before, const struct perms *parent)
 {
-	size_t len = strlen(path);
-	int distance = 0;
+	struct {
+		uint32_t len, hash;
+	} prefix[XENSTORE_ABS_PATH_MAX / 2 + 2];
+	size_t n = 0, at = 1;
+	uint64_t h = hash_more(HASH_START, path, 1);
 
-	while (len > 1) {
-		fire_at(s, path, len, distance++, now, before, parent);
-		while (path[--len] != '/')
-			;
+	prefix[n].len = 1;
+	prefix[n++].hash = hash_end(h);
+	while (path[at]) {
+		const char *slash = strchr(path + at, '/');
+		size_t end = slash ? (size_t)(slash - path) : strlen(path);
+
+		/* The slash before this component, unless it is the root's. */
+		h = hash_more(h, path + at - (at > 1), end - at + (at > 1));
+		prefix[n].len = (uint32_t)end;
+		prefix[n++].hash = hash_end(h);
+		at = end + (slash != NULL);
 	}
-	fire_at(s, path, 1, distance, now, before, parent);
+	for (size_t i = n; i-- > 0;)
+		fire_at(s, path, prefix[i].len, prefix[i].hash,
+			(int)(n - 1 - i), now, before, parent);
 }
 
 void watch_fire_exact(struct store *s, const char *path,
 		      const struct perms *now, const struct perms *parent)
 {
-	fire_at(s, path, strlen(path), 0, now, NULL, parent);
+	size_t len = strlen(path);
+
+	fire_at(s, path, len, hash_path(path, len), 0, now, NULL, parent);
 }
 
 void watch_fire_special(struct store *s, const char *name, uint16_t domid)
