@@ -87,12 +87,14 @@ static void registers(void)
 	__asm__ volatile("syscall"
 			 : "+a"(rax), "+D"(rdi), "+S"(rsi), "+b"(rbx),
 			   "+r"(r12v), "+r"(r9v)::"rcx", "r11", "memory");
+	r12 = r12v; /* before a call may change them */
+	r9 = r9v;
 	EQ(rax, 0x40011);
 	EQ(rdi, 0);
 	EQ(rsi, 0x1111);
 	EQ(rbx, 0x2222);
-	EQ(r12v, 0x3333);
-	EQ(r9v, 0x4444);
+	EQ(r12, 0x3333);
+	EQ(r9, 0x4444);
 }
 
 void test_main(void)
