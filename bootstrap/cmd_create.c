@@ -437,8 +437,11 @@ static int start_and_wait(struct create *c)
 	return wait_ready(c->g.name, ip, (unsigned int)c->timeout);
 }
 
-static int replace_old(struct create *c)
+/* What --force needs, before anything is changed. */
+static int check_old(struct create *c)
 {
+	struct guest old _cleanup_guest_ = { 0 };
+
 	if (!guest_exists(c->g.name))
 		return 0;
 	if (!c->force)
@@ -449,14 +452,7 @@ static int replace_old(struct create *c)
 		return fail(VMB_CONFLICT,
 			    "guest %s is running; stop it first (bhctl shutdown %s)",
 			    c->g.name, c->g.name);
-	{
-		struct guest old _cleanup_guest_ = { 0 };
-		int r = guest_load(c->g.name, &old);
-
-		if (r < 0 || c->q.dry_run)
-			return r;
-	}
-	return guest_destroy(c->g.name, false);
+	return guest_load(c->g.name, &old);
 }
 
 int cmd_create(int argc, char **argv)
@@ -475,10 +471,11 @@ int cmd_create(int argc, char **argv)
 	lock = begin_guest(c.g.name, "create");
 	if (lock < 0)
 		return lock;
-	r = apply_template(&c);
-	if (r < 0)
-		return r;
-	r = replace_old(&c);
+	r = check_old(&c);
+	if (r >= 0)
+		r = apply_template(&c);
+	if (r >= 0 && guest_exists(c.g.name) && !c.q.dry_run)
+		r = guest_destroy(c.g.name, false);
 	if (r < 0)
 		return r;
 	tlock = lock_take("template-use", c.tmpl.name, "", LOCK_SHARED_TRY);
@@ -489,6 +486,9 @@ int cmd_create(int argc, char **argv)
 	tlock = -1;
 	if (r < 0 || c.q.dry_run)
 		return r;
+	if (c.g.host_kernel)
+		note("no domU kernel package is installed: %s boots the host's %s",
+		     c.g.name, c.g.kernel);
 	r = start_and_wait(&c);
 	if (opt_json) {
 		_cleanup_free_ char *json = guest_to_json(&c.g);

@@ -387,7 +387,6 @@ int guest_choose_kernel(struct guest *g, const char *args)
 	if (newest_host(g) < 0)
 		return fail(VMB_MISSING,
 			    "no kernel for guests: install a Bulkhead domU kernel package, name one with --kernel, or use --boot disk");
-	note("no domU kernel package is installed: %s boots the host's %s",
-	     g->name, g->kernel);
+	g->host_kernel = true;
 	return 0;
 }

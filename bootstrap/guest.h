@@ -20,6 +20,7 @@ struct guest {
 	uint64_t memory, disk, swap; /* bytes */
 	unsigned int vcpus;
 	bool thin;
+	bool host_kernel; /* for want of a domU kernel; not stored */
 	struct nic nics[MAX_NICS];
 	size_t n_nics;
 };

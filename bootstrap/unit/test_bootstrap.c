@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vm-bootstrap's parts that need no volume: names, sizes, configuration,
+ * recipes, networks, identity text, LVM's reports, guests' files and the
+ * journal, which is interrupted after every record here too.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#undef fail /* ours is another */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "conf.h"
+#include "guest.h"
+#include "identity.h"
+#include "inguest.h"
+#include "journal.h"
+#include "lock.h"
+#include "lvm.h"
+#include "names.h"
+#include "nic.h"
+#include "options.h"
+#include "recipe.h"
+#include "tmpl.h"
+
+static char root[] = "/tmp/vmb-unit-XXXXXX";
+
+static void names(void **s _unused_)
+{
+	static const char *const good[] = { "a", "web1", "web-1.example.org",
+					    "0a", "A-b.C" };
+	static const char *const bad[] = {
+		"", "-a", "a-", ".a", "a.", "a..b", "a.-b", "a-.b", "a_b", "a+b",
+		"a/b", "../a", "a b", "a\nb", "Domain-0", "123", "snapshot1",
+		"pvmove0", "a@b", "\xc3\xa4",
+		"a123456789012345678901234567890123456789012345678901234567890123",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(name_check_guest(good[i]), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(name_check_guest(bad[i]), -VMB_USAGE);
+	assert_true(name_is_reserved_lv("x_tmeta"));
+	assert_int_equal(name_check_bridge("br0"), 0);
+	assert_int_equal(name_check_bridge("a,b"), -VMB_USAGE);
+	assert_int_equal(name_check_user("0x"), -VMB_USAGE);
+}
+
+static void sizes(void **s _unused_)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = { { "512M", 512ull << 20 }, { "8G", 8ull << 30 },
+		     { "8GiB", 8ull << 30 },   { "64", 64ull << 20 },
+		     { "1.5g", 3ull << 29 },   { "100b", 100 },
+		     { "2048k", 2ull << 20 } };
+	static const char *const bad[] = { "", "-1", "8X", "large", "8G8", "1e99",
+					   " 8G" };
+	uint64_t v;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(parse_size(good[i].text, 1 << 20, &v), 0);
+		assert_int_equal(v, good[i].bytes);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_true(parse_size(bad[i], 1 << 20, &v) < 0);
+}
+
+static void recipes(void **s _unused_)
+{
+	char good[] = "# one\nname = d\nbuilder = debian\npackages = a b \\\n c\n"
+		      "packages = d\nrun = x = y\nrun = z\nbuild-size = 1G\n";
+	static const char *const bad[] = {
+		"name = d\n", "builder = debian\n",
+		"name = d\nbuilder = make\n", "name = d\nbuilder = tiny\nnope = 1\n",
+		"name = d\nbuilder = tiny\ndisk = big\n", "name\n",
+		"name = a/b\nbuilder = tiny\n",
+		"name = d\nbuilder = tiny\nboot = net\n",
+	};
+	struct recipe r;
+
+	assert_int_equal(recipe_parse("x", good, &r), 0);
+	assert_int_equal(r.packages.n, 4);
+	assert_string_equal(r.packages.v[2], "c");
+	assert_string_equal(r.run.v[0], "x = y");
+	assert_int_equal(r.build_size, 1ull << 30);
+	assert_string_equal(r.fstype, "ext4");
+	recipe_done(&r);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_free_ char *t = strdup(bad[i]);
+
+		assert_int_equal(recipe_parse("x", t, &r), -VMB_USAGE);
+	}
+}
+
+static void shipped_recipes_are_valid(void **s _unused_)
+{
+	static const char *const names_[] = { "tiny", "debian-12", "debian-13",
+					      "ubuntu-22.04", "ubuntu-24.04",
+					      "fedora-41", "el-9" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names_); i++) {
+		_cleanup_free_ char *p = xasprintf("templates/%s.recipe", names_[i]);
+		struct recipe r;
+
+		assert_int_equal(recipe_load(p, &r), 0);
+		assert_string_equal(r.name, names_[i]);
+		recipe_done(&r);
+	}
+}
+
+static void nics(void **s _unused_)
+{
+	static const char *const bad[] = {
+		"bridge=br0,ip=10.0.0.1", "ip=10.0.0.1/33,bridge=b",
+		"ip=nope,bridge=b", "mac=1:2,bridge=b",
+		"mac=01:00:00:00:00:00,bridge=b", "gateway=10.0.0.1,bridge=b",
+		"vlan=0,bridge=b", "vlan=4095,bridge=b", "bridge=b/c", "what=1",
+		"bridge", "ip=none,ip6=fd00::1/64,bridge=b",
+		"ip=10.0.0.1,netmask=255.0.255.0,bridge=b",
+		"dns=x,bridge=b", "ip=10.0.0.0/0,bridge=b",
+	};
+	struct nic n = { 0 };
+
+	assert_int_equal(nic_parse("netmask=255.255.254.0,bridge=b,ip=10.0.0.1", &n), 0);
+	assert_int_equal(nic_finish(&n), 0);
+	assert_string_equal(n.ip4, "10.0.0.1/23");
+	assert_true(startswith(n.mac, "00:16:3e:"));
+	assert_false(n.dhcp);
+	nic_done(&n);
+	assert_int_equal(nic_parse("bridge=b,mac=02:AB:00:00:00:01", &n), 0);
+	assert_int_equal(nic_finish(&n), 0);
+	assert_true(n.dhcp);
+	assert_string_equal(n.mac, "02:ab:00:00:00:01");
+	nic_done(&n);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		int r = nic_parse(bad[i], &n);
+
+		if (r >= 0)
+			r = nic_finish(&n);
+		assert_int_equal(r, -VMB_USAGE);
+		nic_done(&n);
+	}
+}
+
+static void expect_text(enum netstyle style, const struct nic *n, size_t k,
+			const char *path, const char *const *parts)
+{
+	struct netfiles f;
+	const char *text = NULL;
+
+	assert_int_equal(netconf_render(style, n, k, &f), 0);
+	for (size_t i = 0; i < f.n; i++)
+		if (streq(f.f[i].path, path))
+			text = f.f[i].text;
+	assert_non_null(text);
+	for (; *parts; parts++)
+		if (!strstr(text, *parts)) {
+			print_error("no \"%s\" in:\n%s", *parts, text);
+			assert_true(false);
+		}
+	netfiles_done(&f);
+}
+#define EXPECT(style, n, k, path, ...) \
+	expect_text(style, n, k, path, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void networks_in_every_style(void **s _unused_)
+{
+	struct nic n[2] = { 0 };
+
+	assert_int_equal(nic_parse("bridge=b,mac=02:00:00:00:00:01,ip=10.0.0.5/24,"
+				   "gateway=10.0.0.1,ip6=fd00::5/64,gateway=fd00::1,"
+				   "dns=10.0.0.2", &n[0]), 0);
+	assert_int_equal(nic_parse("bridge=b,mac=02:00:00:00:00:02,vlan=7", &n[1]), 0);
+	assert_int_equal(nic_finish(&n[0]), 0);
+	assert_int_equal(nic_finish(&n[1]), 0);
+	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/10-bulkhead0.network",
+	       "MACAddress=02:00:00:00:00:01", "Address=10.0.0.5/24",
+	       "Address=fd00::5/64", "Gateway=10.0.0.1", "Gateway=fd00::1",
+	       "DNS=10.0.0.2");
+	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/10-bulkhead1.network",
+	       "VLAN=vlan7");
+	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/09-bulkhead1.network",
+	       "Name=vlan7", "DHCP=yes");
+	EXPECT(NET_IFUPDOWN, n, 2, "/etc/network/interfaces", "auto net0\n",
+	       "address 10.0.0.5/24", "iface net0 inet6 static", "auto net1.7\n",
+	       "vlan-raw-device net1", "iface net1.7 inet dhcp");
+	EXPECT(NET_IFUPDOWN, n, 2, "/etc/udev/rules.d/70-bulkhead-net.rules",
+	       "ATTR{address}==\"02:00:00:00:00:01\", NAME=\"net0\"");
+	EXPECT(NET_NM, n, 2,
+	       "/etc/NetworkManager/system-connections/bulkhead0.nmconnection",
+	       "mac-address=02:00:00:00:00:01", "method=manual",
+	       "address1=10.0.0.5/24,10.0.0.1", "dns=10.0.0.2;");
+	EXPECT(NET_NETPLAN, n, 2, "/etc/netplan/10-bulkhead.yaml",
+	       "macaddress: \"02:00:00:00:00:01\"", "- \"10.0.0.5/24\"",
+	       "via: \"fd00::1\"", "id: 7");
+	EXPECT(NET_TINY, n, 2, "/etc/bulkhead-net",
+	       "02:00:00:00:00:01 0 10.0.0.5/24 10.0.0.1 fd00::5/64 fd00::1 10.0.0.2\n",
+	       "02:00:00:00:00:02 7 dhcp - - - -\n");
+	nic_done(&n[0]);
+	nic_done(&n[1]);
+}
+
+static void fstab_keeps_the_rest(void **s _unused_)
+{
+	struct identity id = { .root_uuid = "R", .swap_uuid = "S", .fstype = "ext4" };
+	_cleanup_free_ char *t = fstab_rewrite(
+		"# comment\n/dev/sda1 / ext4 rw 0 1\nUUID=x none swap sw 0 0\n"
+		"tmpfs /tmp tmpfs size=1G 0 0\n", &id);
+
+	assert_string_equal(t, "UUID=R / ext4 defaults,x-systemd.growfs 0 1\n"
+			       "UUID=S none swap sw 0 0\n# comment\n"
+			       "tmpfs /tmp tmpfs size=1G 0 0\n");
+}
+
+static void users_are_edited_in_place(void **s _unused_)
+{
+	_cleanup_free_ char *a = colon_set_field("a:1:2\nroot:x:0\nb:1\n", "root", 1, "*");
+	_cleanup_free_ char *b = group_add_member("x:x:1:\nsudo:x:27:\n", "sudo", "joe");
+	_cleanup_free_ char *c = group_add_member("sudo:x:27:ann\n", "sudo", "joe");
+
+	assert_string_equal(a, "a:1:2\nroot:*:0\nb:1\n");
+	assert_string_equal(b, "x:x:1:\nsudo:x:27:joe\n");
+	assert_string_equal(c, "sudo:x:27:ann,joe\n");
+	assert_int_equal(passwd_free_id("root:x:0:0\na:x:1000:\nz:x:65534:\n"), 1001);
+}
+
+static void passwords_are_hashed(void **s _unused_)
+{
+	char *a = NULL, *b = NULL;
+
+	assert_int_equal(password_hash("secret", &a), 0);
+	assert_int_equal(password_hash("secret", &b), 0);
+	assert_true(startswith(a, "$6$"));
+	assert_string_not_equal(a, b);
+	free(a);
+	free(b);
+}
+
+static void key_files(void **s _unused_)
+{
+	static const struct {
+		const char *text;
+		int r;
+	} cases[] = {
+		{ "ssh-ed25519 AAAAC3 me\n", 0 },
+		{ "# c\n\nfrom=\"1.2.3.4\" ssh-rsa AAAAB3 x\n", 0 },
+		{ "", -VMB_USAGE }, { "junk\n", -VMB_USAGE },
+		{ "ssh-rsa\n", -VMB_USAGE },
+		{ "-----BEGIN OPENSSH PRIVATE KEY-----\n", -VMB_USAGE },
+		{ "ssh-ed25519 AAAA a\nrm -rf /\n", -VMB_USAGE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *p = xasprintf("%s/key", root);
+		_cleanup_buf_ struct buf b = { 0 };
+
+		assert_int_equal(write_file(p, cases[i].text, 0600), 0);
+		assert_int_equal(opt_ssh_key(p, &b), cases[i].r);
+	}
+}
+
+static const char vgs[] =
+	"{\"report\":[{\"vg\":[{\"vg_name\":\"vg0\",\"vg_size\":\"1000\",\"vg_free\":\"100\","
+	"\"vg_extent_size\":\"10\"},{\"vg_name\":\"vg1\",\"vg_size\":\"5\",\"vg_free\":\"5\","
+	"\"vg_extent_size\":\"1\"}]}]}";
+static const char lvs[] =
+	"{\"report\":[{\"lv\":[{\"vg_name\":\"vg0\",\"lv_name\":\"thin\",\"lv_uuid\":\"u\","
+	"\"lv_attr\":\"twi-aotz--\",\"lv_size\":\"800\",\"pool_lv\":\"\",\"origin\":\"\","
+	"\"data_percent\":\"95.00\",\"metadata_percent\":\"10.00\",\"lv_tags\":\"\"},"
+	"{\"vg_name\":\"vg0\",\"lv_name\":\"a-root\",\"lv_uuid\":\"u\",\"lv_attr\":\"Vwi-aotz--\","
+	"\"lv_size\":\"64\",\"pool_lv\":\"thin\",\"origin\":\"\",\"data_percent\":\"\","
+	"\"metadata_percent\":\"\",\"lv_tags\":\"bulkhead.guest=a,bulkhead.role=root\"}]}]}";
+
+static void lvm_reports(void **s _unused_)
+{
+	const struct lv *pool, *a;
+	const struct vg *vg;
+	struct lvm l;
+
+	assert_int_equal(lvm_parse(vgs, lvs, &l), 0);
+	a = lvm_lv(&l, "vg0", "a-root");
+	assert_non_null(a);
+	assert_true(lv_is_thin(a) && lv_is_open(a) && !lv_is_pool(a));
+	assert_string_equal(lv_tag(a, TAG_GUEST), "a");
+	/* Two groups, one with a pool: that one. */
+	assert_int_equal(lvm_choose(&l, NULL, NULL, &vg, &pool), 0);
+	assert_string_equal(vg->name, "vg0");
+	assert_string_equal(pool->name, "thin");
+	assert_int_equal(lvm_choose(&l, "vg1", NULL, &vg, &pool), 0);
+	assert_null(pool);
+	assert_int_equal(lvm_choose(&l, "no", NULL, &vg, &pool), -VMB_MISSING);
+	assert_int_equal(lvm_choose(&l, "vg1", "p", &vg, &pool), -VMB_MISSING);
+	/* A pool at 95 % is refused, with numbers. */
+	pool = lvm_lv(&l, "vg0", "thin");
+	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), pool, 1), -VMB_NOSPACE);
+	assert_non_null(strstr(last_failure(), "95.0%"));
+	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), NULL, 101), -VMB_NOSPACE);
+	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), NULL, 100), 0);
+	lvm_done(&l);
+	assert_true(lvm_parse("{", "[]", &l) < 0);
+}
+
+static void guest_files(void **s _unused_)
+{
+	struct guest g = { 0 }, back;
+	_cleanup_free_ char *json = NULL, *cfg = NULL;
+
+	g.name = strdup("web1");
+	g.uuid = strdup("U");
+	g.vg = strdup("vg0");
+	g.boot = strdup("host");
+	g.kernel = strdup("/k");
+	g.extra = strdup("console=hvc0");
+	g.created = strdup("now");
+	g.memory = 512ull << 20;
+	g.disk = 8ull << 30;
+	g.swap = 1ull << 30;
+	g.vcpus = 2;
+	assert_int_equal(nic_parse("bridge=br0,mac=02:00:00:00:00:01,ip=10.0.0.5/24,dns=1.1.1.1",
+				   &g.nics[g.n_nics++]), 0);
+	json = guest_to_json(&g);
+	cfg = guest_to_cfg(&g);
+	assert_int_equal(guest_parse(json, &back), 0);
+	assert_string_equal(back.nics[0].ip4, "10.0.0.5/24");
+	assert_int_equal(back.disk, g.disk);
+	assert_non_null(strstr(cfg, "memory = 512\nvcpus = 2\n"));
+	assert_non_null(strstr(cfg, "'phy:/dev/vg0/web1-root,xvda,w'"));
+	assert_non_null(strstr(cfg, "'phy:/dev/vg0/web1-swap,xvdb,w'"));
+	assert_non_null(strstr(cfg, "vif = [ 'mac=02:00:00:00:00:01,bridge=br0' ]"));
+	assert_non_null(strstr(cfg, "root = \"/dev/xvda rw\""));
+	guest_done(&back);
+	/* What could break out of a quoted string does not come back. */
+	assert_true(guest_parse("{\"name\":\"a\\\"b\",\"vg\":\"v\",\"boot\":\"host\"}",
+				&back) < 0);
+	assert_true(guest_parse("[]", &back) < 0);
+	assert_true(guest_parse("{\"name\"", &back) < 0);
+	guest_done(&g);
+}
+
+/* One journalled operation: makes file A, then publishes B from B.new. */
+static int operate(void)
+{
+	_cleanup_free_ char *a = xasprintf("%s/A", root);
+	_cleanup_free_ char *tmp = xasprintf("%s/B.new", root);
+	_cleanup_free_ char *b = xasprintf("%s/B", root);
+	struct journal *j _cleanup_journal_ = NULL;
+	_cleanup_lock_ int lock = lock_take("guest", "u", "test", LOCK_TRY);
+	int r;
+
+	if (lock < 0)
+		return lock;
+	r = journal_begin("guest", "u", "test", &j);
+	if (r >= 0)
+		r = journal_undo(j, "unlink", a, NULL);
+	if (r >= 0)
+		r = write_file(a, "a", 0600);
+	fault_point("a");
+	if (r >= 0)
+		r = journal_undo(j, "unlink", tmp, NULL);
+	if (r >= 0)
+		r = write_file(tmp, "b", 0600);
+	fault_point("b");
+	if (r >= 0)
+		r = journal_redo(j, "rename", tmp, b, NULL);
+	return r < 0 ? r : journal_commit(&j);
+}
+
+static bool there(const char *name)
+{
+	_cleanup_free_ char *p = xasprintf("%s/%s", root, name);
+
+	return access(p, F_OK) == 0;
+}
+
+static void journal_is_all_or_nothing(void **s _unused_)
+{
+	bool completed = false;
+	unsigned int undone = 0, redone = 0;
+
+	opt_quiet = true;
+	for (int at = 1; !completed && at < 100; at++) {
+		_cleanup_free_ char *env = xasprintf("kill:%d", at);
+		_cleanup_free_ char *dir = state_path("journal");
+		int st;
+		pid_t pid;
+
+		setenv("VM_BOOTSTRAP_FAULT", env, 1);
+		pid = fork();
+		if (pid == 0)
+			_exit(-operate());
+		assert_int_equal(waitpid(pid, &st, 0), pid);
+		unsetenv("VM_BOOTSTRAP_FAULT");
+		completed = WIFEXITED(st);
+		/* In a process of its own: points are counted per process. */
+		pid = fork();
+		if (pid == 0)
+			_exit(-journal_recover_all(NULL, NULL));
+		assert_int_equal(waitpid(pid, &st, 0), pid);
+		assert_int_equal(st, 0);
+		/* Both or neither, and no journal. */
+		assert_int_equal(there("A"), there("B"));
+		assert_false(there("B.new"));
+		assert_true(rmdir(dir) == 0);
+		if (there("A"))
+			redone++;
+		else
+			undone++;
+		for (const char *const *n = (const char *const[]){ "A", "B", NULL };
+		     *n; n++) {
+			_cleanup_free_ char *p = xasprintf("%s/%s", root, *n);
+
+			(void)unlink(p);
+		}
+	}
+	assert_true(undone >= 6 && redone >= 4);
+}
+
+static void journal_of_the_living_is_left_alone(void **s _unused_)
+{
+	_cleanup_lock_ int lock = lock_take("guest", "v", "test", LOCK_TRY);
+	struct journal *j = NULL;
+	int st;
+	pid_t pid;
+
+	assert_true(lock >= 0);
+	assert_int_equal(journal_begin("guest", "v", "test", &j), 0);
+	pid = fork();
+	if (pid == 0) {
+		/* Another process has no lock: it must skip it. */
+		close(lock);
+		_exit(journal_recover_all(NULL, NULL) < 0 ? 1 :
+		      lock_try_quiet("guest", "v") == -EBUSY ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	assert_int_equal(st, 0);
+	journal_abort(&j);
+}
+
+static void torn_journal_line_is_ignored(void **s _unused_)
+{
+	_cleanup_free_ char *p = state_path("journal/guest.t");
+	_cleanup_free_ char *a = xasprintf("%s/A", root);
+	_cleanup_free_ char *text = xasprintf(
+		"bulkhead-journal 1 create\nundo unlink %s\ncommi", a);
+
+	assert_int_equal(write_file(a, "", 0600), 0);
+	assert_int_equal(write_file(p, text, 0600), 0);
+	assert_int_equal(journal_recover_all(NULL, NULL), 0);
+	assert_false(there("A"));
+	assert_true(access(p, F_OK) < 0);
+}
+
+static int enter(void **s _unused_)
+{
+	if (!mkdtemp(root))
+		return -1;
+	return setenv("VM_BOOTSTRAP_ROOT", root, 1);
+}
+
+static int leave(void **s _unused_)
+{
+	return rm_rf(root);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(recipes),
+		cmocka_unit_test(shipped_recipes_are_valid),
+		cmocka_unit_test(nics),
+		cmocka_unit_test(networks_in_every_style),
+		cmocka_unit_test(fstab_keeps_the_rest),
+		cmocka_unit_test(users_are_edited_in_place),
+		cmocka_unit_test(passwords_are_hashed),
+		cmocka_unit_test(key_files),
+		cmocka_unit_test(lvm_reports),
+		cmocka_unit_test(guest_files),
+		cmocka_unit_test(journal_is_all_or_nothing),
+		cmocka_unit_test(journal_of_the_living_is_left_alone),
+		cmocka_unit_test(torn_journal_line_is_ignored),
+	};
+
+	return cmocka_run_group_tests_name("bootstrap", tests, enter, leave);
+}
