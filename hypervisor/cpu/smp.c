@@ -154,7 +154,7 @@ static bool start_cpu(struct cpu *c, paddr_t page)
 
 	ap_state = 0;
 	args->cr3 = virt_to_maddr(boot_l4);
-	args->rsp = (unsigned long)c->info;
+	args->rsp = (unsigned long)c->info & ~15UL;
 	args->entry = (unsigned long)ap_main;
 	mb();
 	lapic_send_init(c->apic_id);
