@@ -102,7 +102,7 @@ static void __init clocks_init(void)
 static void __noreturn __attribute__((noinline)) run(struct domain *dom0)
 {
 	mm_boot_release();
-	domain_unpause(dom0);
+	(void)domain_unpause_by_controller(dom0);
 	idle_loop();
 }
 

@@ -20,6 +20,7 @@
 #include <bh/control.h>
 #include <bh/cpuops.h>
 #include <bh/domain.h>
+#include <bh/guest_access.h>
 #include <bh/errno.h>
 #include <bh/grant.h>
 #include <bh/hypercall.h>
@@ -448,6 +449,22 @@ void vcpu_unpause(struct vcpu *v)
 
 /* ---- shutdown ------------------------------------------------------------------------------- */
 
+/* Where the guest was: its registers and what lies on its stack. */
+static void show_guest_stack(const struct vcpu *v,
+			     const struct cpu_user_regs *regs)
+{
+	show_registers(regs);
+	printk(LVL_ERR "Guest stack:");
+	for (unsigned int i = 0; i < 64; i++) {
+		u64 word;
+
+		if (get_guest_u64(&word, GPTR(regs->rsp + i * 8)))
+			break;
+		printk("%s %016lx", i % 4 ? "" : "\n  ", word);
+	}
+	printk("\n");
+}
+
 static void host_shutdown(u8 reason)
 {
 	switch (reason) {
@@ -461,6 +478,8 @@ static void host_shutdown(u8 reason)
 		printk(LVL_ERR "dom0's watchdog expired: restarting\n");
 		machine_restart();
 	case SHUTDOWN_crash:
+		if (current && current->domain == hardware_domain)
+			show_guest_stack(current, guest_regs());
 		panic("dom0 has crashed\n");
 	default:
 		printk(LVL_INFO "dom0 has shut down (reason %u)\n", reason);

@@ -461,15 +461,28 @@ static bool prefixes(struct insn *in, u8 *op)
 	}
 }
 
+/* Is this a 64-bit code segment of the guest's (current) tables? A new vCPU
+ * starts on one of its own, not on the flat one. */
+static bool is_code64(u16 sel)
+{
+	u32 ar;
+	bool ok;
+
+	if (likely(sel == GUEST_CS64))
+		return true;
+	__asm__("lar %2, %0" : "=r"(ar), "=@ccz"(ok) : "r"((u32)sel));
+	return ok && (ar & 0x201800) == 0x201800; /* L, code */
+}
+
 bool pv_emulate_privileged(struct vcpu *v, struct cpu_user_regs *regs)
 {
 	struct insn in = { .v = v, .regs = regs };
 	u8 op;
 
-	/* Only the flat segments: elsewhere RIP is not an address. */
-	if (regs->cs != GUEST_CS64 && regs->cs != GUEST_CS32)
+	/* Only flat segments: elsewhere RIP is not an address. */
+	in.code64 = is_code64(regs->cs);
+	if (!in.code64 && regs->cs != GUEST_CS32)
 		return false;
-	in.code64 = regs->cs == GUEST_CS64;
 	if (!prefixes(&in, &op) || in.lock)
 		return false;
 	switch (op) {
