@@ -214,7 +214,7 @@ static int write_conf(void)
 				     "bulkhead", full, NULL };
 	_cleanup_free_ char *text = bh_asprintf(
 		"# Written by bulkhead-setup; defaults of vm-bootstrap.\n"
-		"volume_group = \"%s\"\nthin_pool = \"%s\"\nbridge = \"%s\"\n",
+		"volume-group = %s\nthin-pool = %s\nbridge = %s\n",
 		answers.vg, answers.pool, answers.bridge);
 	int r;
 
@@ -229,7 +229,7 @@ static int write_conf(void)
 		r = bh_write_file(PROFILE, profile_text, strlen(profile_text),
 				  0644);
 	if (!r)
-		r = bh_write_file("/etc/bulkhead/bulkhead.conf", text,
+		r = bh_write_file("/etc/bulkhead/bootstrap.conf", text,
 				  strlen(text), 0644);
 	if (r) {
 		report(R_BAD, "cannot write configuration: %s", strerror(-r));
@@ -259,7 +259,7 @@ static int undo(void)
 	char full[300];
 	int r = 0;
 
-	unlink("/etc/bulkhead/bulkhead.conf");
+	unlink("/etc/bulkhead/bootstrap.conf");
 	state_drop("storage.conf");
 	if (pool) {
 		const char *const argv[] = { "lvremove", "-y", full, NULL };
