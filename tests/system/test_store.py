@@ -79,7 +79,7 @@ def tools():
     return files
 
 
-def guest(name, script, memory=96):
+def guest(name, script, memory=160):
     path = f"{TMP.name}/{name}.cpio"
     images.initramfs(path, (), {"/bin/xs_stress": f"{OUT}/tests/xs_stress"}, script)
     return {f"/root/{name}.cpio": path, f"/root/{name}.cfg": GUEST.format(name=name, memory=memory).encode(),
@@ -100,7 +100,7 @@ def up(m, args=""):
     m.run("mkdir -p /run/xenstored /run/lock /var/run /var/lock /var/lib/xen /var/log/xen /run/xen; "
           f"ln -sf /run/xen /var/run/xen; supervise {args} </dev/null >/dev/null 2>&1 &")
     m.eventually("xenstore-read / >/dev/null", 60)
-    m.run(f"{XEN_BIN}/xen-init-dom0 && {XEN_BIN}/xenconsoled", 60)
+    m.run(f"{XEN_BIN}/xen-init-dom0 && mkdir -p /var/log/xen/console; {XEN_BIN}/xenconsoled --log=guest", 60)
 
 
 KILL = ("kill -9 $(pidof bulkhead-store); for i in $(seq 600); do "
@@ -122,6 +122,14 @@ def create(m, name):
     except Failure as e:
         raise Failure(f"{e}\n" + m.call(f"cat /tmp/{name}.log").out) from None
     return m.run(f"{XEN_BIN}/xl domid {name}").strip()
+
+
+def await_guest(m, name, script):
+    """eventually(), showing the guest's console should it never happen."""
+    try:
+        m.eventually(script, 200, every=2)
+    except Failure as e:
+        raise Failure(f"{e}\n" + m.call(f"{XEN_BIN}/xl list; cat /tmp/{name}.log; tail -n 40 /var/log/xen/console/guest-{name}.log").out) from None
 
 
 def progress(m, path, more=2, timeout=300):
@@ -164,7 +172,7 @@ def kills():
         up(m)
         dom = create(m, "g1")
         inside, host = f"/local/domain/{dom}/data/s", "/test/dom0"
-        m.eventually(f"test \"$(xenstore-read {inside}/rounds)\" -ge 3", 300)
+        await_guest(m, "g1", f"test \"$(xenstore-read {inside}/rounds)\" -ge 3")
         m.run(f"xs_stress {host} 36000 >/tmp/stress.log 2>&1 &")
         rng = random.Random(os.environ.get("BULKHEAD_TEST_SEED", "store"))
         for i in range(KILLS):
@@ -183,7 +191,7 @@ def kills():
         m.run(f"{XEN_BIN}/xl destroy g1", 120)
         m.eventually(f"! xenstore-exists /local/domain/{dom}/data", 60)
         dom = create(m, "g1")
-        m.eventually(f"test \"$(xenstore-read /local/domain/{dom}/data/s/rounds)\" -ge 2", 300)
+        await_guest(m, "g1", f"test \"$(xenstore-read /local/domain/{dom}/data/s/rounds)\" -ge 2")
         still_ok(m, f"/local/domain/{dom}/data/s")
         sane(m)
 
@@ -194,7 +202,7 @@ def death_while_away():
     with machine("away", guest("g1", "xs_stress data/s 5; xs_stress data/s 5; sleep 15; poweroff -f")) as m:
         up(m)
         dom = create(m, "g1")
-        m.eventually(f"xenstore-read /local/domain/{dom}/data/s/result", 300)
+        await_guest(m, "g1", f"xenstore-read /local/domain/{dom}/data/s/result")
         m.run("touch /tmp/hold; kill -9 $(pidof bulkhead-store); sleep 40; rm /tmp/hold; "
               "(timeout 60 xenstore-watch -n 1 @releaseDomain >/dev/null)", 200)
         m.eventually(f"{XEN_BIN}/xl list | grep -q '^g1.*s-'", 120)
