@@ -153,23 +153,41 @@ static bool other_ready(const char *name)
 	return strstr(text, "\nready=1\n") != NULL;
 }
 
+/* systemd's ordering has started it before us, if it is to start at all. */
+static bool other_runs(const char *name)
+{
+	char path[192];
+
+	return bh_snprintf(path, sizeof(path), RUN_DIR "/%s/control", name) >=
+		       0 &&
+	       access(path, F_OK) == 0;
+}
+
 /* Waits for the guests of bulkhead_after; goes on with a warning. */
 static void wait_for_others(struct guest *g)
 {
 	uint64_t end = bh_now_us() + g->cfg->after_timeout * 1000000ull;
 
-	for (size_t i = 0; i < g->cfg->n_after; i++) {
+	for (size_t i = 0; i < g->cfg->n_after && !g->exit_text; i++) {
 		const char *o = g->cfg->after[i];
 
 		if (other_ready(o))
 			continue;
+		if (!other_runs(o)) {
+			bh_log(BH_NOTICE,
+			       "guest %s is not started; %s does not "
+			       "wait for it",
+			       o, g->name);
+			continue;
+		}
 		guest_set_phase(g, PHASE_WAITING);
 		(void)sd_notifyf(0, "STATUS=Waiting for guest %s", o);
-		while (!other_ready(o) && bh_now_us() < end) {
+		while (!other_ready(o) && bh_now_us() < end && !g->exit_text) {
 			(void)sd_notify(0, "EXTEND_TIMEOUT_USEC=5000000");
-			usleep(100000);
+			if (sd_event_run(g->event, 100000) < 0)
+				return;
 		}
-		if (!other_ready(o))
+		if (!other_ready(o) && !g->exit_text)
 			bh_log(BH_WARNING,
 			       "guest %s is not ready after %u s; starting %s "
 			       "without it",
@@ -298,6 +316,8 @@ static int start(struct guest *g)
 		goto fail;
 	if (r == 0) {
 		wait_for_others(g);
+		if (g->exit_text) /* asked to stop meanwhile */
+			return 0;
 		guest_busy(true);
 		r = guest_build(g, &e);
 		guest_busy(false);
