@@ -93,7 +93,7 @@ def stage():
         subprocess.run(["make", "-s", "-C", f"{TOP}/toolstack", "install", f"DESTDIR={out}",
                         f"generatordir={gen}"], check=True, stdout=subprocess.DEVNULL)
     units = ("bulkhead-store.service", "bulkhead-guest@.service", "bulkhead-guests.target")
-    return [(f"{out}/usr/sbin/bhctl", "/usr/sbin/bhctl"),
+    return [(f"{out}/usr/sbin/{p}", f"/usr/sbin/{p}") for p in ("bhctl", "bulkhead-store")] + [
             (f"{out}/usr/libexec/bulkhead", "/usr/libexec/bulkhead"),
             (f"{out}{gen}/bulkhead-guest-generator", f"{gen}/bulkhead-guest-generator")] + [
         (f"{TOP}/init/units/{u}", f"/usr/lib/systemd/system/{u}") for u in units]
