@@ -99,20 +99,26 @@ class Console:
     def expect(self, pattern, timeout=60, fatal=True):
         """Waits for a regular expression; returns the match. What came before is
         consumed with it. fatal=False also waits through a panic."""
+        return self.until(pattern, timeout, fatal)[1]
+
+    def until(self, pattern, timeout=60, fatal=True):
+        """Like expect, but returns (what came before the match, the match)."""
         pat = re.compile(pattern.encode() if isinstance(pattern, str) else pattern, re.M)
         end = Deadline(timeout)
+        at = 0              # before here there is no match; patterns are short
         while True:
-            m = pat.search(self.buf)
+            m = pat.search(self.buf, at)
             if m:
-                self.buf = self.buf[m.end():]
-                return m
-            bad = fatal and self.fatal and self.fatal.search(self.buf)
+                before, self.buf = self.buf[:m.start()], self.buf[m.end():]
+                return before, m
+            bad = fatal and self.fatal and self.fatal.search(self.buf, at)
             if bad:
                 for _ in range(20):     # let it say why
                     self.read(0.1)
                 raise Died(f"while waiting for {pat.pattern!r} the machine said "
                            f"{bad.group(0)!r}\n{self.tail(40)}")
-            if not self.read(min(1.0, max(0.01, end.left()))) and not pat.search(self.buf):
+            at = max(0, len(self.buf) - 1024)
+            if not self.read(min(1.0, max(0.01, end.left()))) and not pat.search(self.buf, at):
                 raise Died(f"the machine ended while waiting for {pat.pattern!r}\n{self.tail()}")
             if end.left() <= 0:
                 raise Timeout(f"no {pat.pattern!r} in {timeout} s (times {scale():.1f} for load)"
@@ -187,7 +193,7 @@ class Shell:
             self.con.send("\x03")
             try:
                 self.con.expect(head, 10)
-                said = self.con.expect(rb"(?s)(.*?)\r*\n@@end %d" % self.id, 20).group(1)
+                said = self.con.until(rb"\r*\n@@end %d" % self.id, 20)[0]
             except Failure:
                 self.ready = False
                 raise Timeout(f"no end of `{script}` in {timeout} s, nor after Ctrl-C\n"
@@ -195,15 +201,16 @@ class Shell:
             raise Timeout(f"no end of `{script}` in {timeout} s; output so far:\n"
                           f"{said.decode('utf-8', 'replace')[-2000:]}") from None
         code, digest = int(m.group(1)), m.group(2).decode()
-        raw = self.con.expect(rb"(?s)(.*?)\r*\n@@end %d\r*\n" % self.id, 60).group(1)
+        raw = self.con.until(rb"\r*\n@@end %d\r*\n" % self.id, 60)[0]
         data = raw.replace(b"\r\n", b"\n").replace(b"\r", b"")
         for _ in range(6):
             if hashlib.md5(data).hexdigest()[:8] == digest:
                 return Result(code, data.decode("utf-8", "replace"))
             self.con.send(f"={self.id}\n")
             try:
-                raw = self.con.expect(rb"(?s)@@b64 %d\r*\n(.*?)@@end %d\r*\n" % (self.id, self.id), 60)
-                data = base64.b64decode(b"".join(l for l in raw.group(1).split()
+                self.con.expect(rb"@@b64 %d\r*\n" % self.id, 60)
+                raw = self.con.until(rb"@@end %d\r*\n" % self.id, 60)[0]
+                data = base64.b64decode(b"".join(l for l in raw.split()
                                                  if re.fullmatch(rb"[A-Za-z0-9+/=]+", l)))
             except (ValueError, Timeout):
                 data = b""

@@ -66,7 +66,11 @@ def elf(hypervisor):
         if not os.path.exists(path):
             raise Failure(f"{path} does not exist; run make")
         return path
-    return images.xen() if hypervisor == "xen" else hypervisor
+    if hypervisor == "xen":
+        return images.xen()
+    if not os.path.exists(hypervisor):
+        raise Failure(f"no hypervisor {hypervisor}: give bulkhead, xen, none or the path of an ELF")
+    return hypervisor
 
 
 class Disk:
