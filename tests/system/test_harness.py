@@ -20,7 +20,7 @@ TMP = tempfile.TemporaryDirectory(prefix="bht-self-")
 def tiny(**kw):
     path = f"{TMP.name}/tiny.cpio"
     if not os.path.exists(path):
-        images.initramfs(path, ["virtio_pci", "virtio_blk", "ext4"])
+        images.initramfs(path, ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"])
     return Machine(hypervisor="none", image=None, initrd=path, nic=None, memory=256, name="harness", **kw)
 
 
@@ -57,7 +57,7 @@ def disks_survive_a_power_cut():
     with tiny(disks=[Disk(size="64M", serial="data")]) as m:
         m.eventually("test -b /dev/vda")
         check("the serial number is there", m.run("cat /sys/block/vda/serial").strip() == "data")
-        m.run("busybox mke2fs /dev/vda >/dev/null; mkdir -p /mnt; mount -t ext4 /dev/vda /mnt; "
+        m.run("set -e; busybox mke2fs /dev/vda >/dev/null; mkdir -p /mnt; mount -t ext4 /dev/vda /mnt; "
               "echo precious >/mnt/f; sync")
         m.power_cut()
         check("it is off", not m.alive())
