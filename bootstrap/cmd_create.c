@@ -401,10 +401,10 @@ static int apply_template(struct create *c)
 			 t->kernel_args && c->extra ? " " : "",
 			 c->extra ? c->extra : "");
 	r = args ? guest_choose_kernel(&c->g, args) : oom();
-	/* A distribution's kernel with its big initrd needs room to unpack. */
-	if (r >= 0 && c->g.ramdisk && startswith(c->g.ramdisk, "/boot/") &&
-	    !c->mem_given && c->g.memory < 256ULL << 20)
-		c->g.memory = 256ULL << 20;
+	/* A distribution's kernel needs more than one made for guests. */
+	if (r >= 0 && c->g.host_kernel && !c->mem_given &&
+	    c->g.memory < 160ULL << 20)
+		c->g.memory = 160ULL << 20;
 	c->q.g = &c->g;
 	c->q.kind = SRC_TEMPLATE;
 	c->q.tmpl = t;

@@ -14,6 +14,8 @@ struct fill_recipe {
 	char *const *uuid; /* where the volume's UUID will be, once known */
 };
 
+/* A static one on the host, or NULL. */
+const char *find_busybox(void);
 int fill_tiny(const char *mnt, void *fill_recipe);
 int fill_debian(const char *mnt, void *fill_recipe);
 int fill_dnf(const char *mnt, void *fill_recipe);

@@ -119,7 +119,7 @@ static bool is_static(const char *path)
 	return true;
 }
 
-static const char *find_busybox(void)
+const char *find_busybox(void)
 {
 	static const char *const where[] = { "/usr/lib/bulkhead/busybox",
 					     "/bin/busybox", "/usr/bin/busybox",

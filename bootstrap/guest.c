@@ -8,6 +8,8 @@
 #include <json-c/json.h>
 #include <time.h>
 
+#include "initrd.h"
+
 void guest_done(struct guest *g)
 {
 	free(g->name);
@@ -324,37 +326,33 @@ static int newest_domu(struct guest *g)
 	return g->kernel ? 0 : -ENOENT;
 }
 
-/* Without domU kernel package: the newest of the host's that has an initrd. */
+/* Without domU kernel package: the newest of the host's that has modules. */
 static int newest_host(struct guest *g)
 {
 	struct dirent **list = NULL;
-	int n = scandir("/boot", &list, NULL, versionsort);
+	int n = scandir("/boot", &list, NULL, versionsort), r = -ENOENT;
 
 	for (int i = n - 1; i >= 0; i--) {
 		const char *f = list[i]->d_name;
-		_cleanup_free_ char *rd = NULL, *rd2 = NULL;
+		_cleanup_free_ char *dep = NULL;
 
-		if (startswith(f, "vmlinuz-") && !g->kernel &&
-		    !strstr(f, "rescue")) {
-			rd = xasprintf("/boot/initrd.img-%s", f + 8);
-			rd2 = xasprintf("/boot/initramfs-%s.img", f + 8);
-			if (rd && rd2 &&
-			    (access(rd, R_OK) == 0 || access(rd2, R_OK) == 0)) {
+		if (startswith(f, "vmlinuz-") && !g->kernel) {
+			dep = xasprintf("/lib/modules/%s/modules.dep", f + 8);
+			if (dep && access(dep, R_OK) == 0) {
 				g->kernel = xasprintf("/boot/%s", f);
-				g->ramdisk = access(rd, R_OK) == 0 ?
-						     TAKE_PTR(rd) :
-						     TAKE_PTR(rd2);
+				r = initrd_for(f + 8, &g->ramdisk);
 			}
 		}
 		free(list[i]);
 	}
 	free(list);
-	return g->kernel ? 0 : -ENOENT;
+	return r;
 }
 
 int guest_choose_kernel(struct guest *g, const char *args)
 {
 	static const char pvgrub[] = "/usr/lib/grub-xen/grub-x86_64-xen.bin";
+	int r;
 
 	free(g->extra);
 	g->extra = xasprintf("console=hvc0%s%s", args && *args ? " " : "",
@@ -384,9 +382,10 @@ int guest_choose_kernel(struct guest *g, const char *args)
 	}
 	if (newest_domu(g) >= 0)
 		return 0;
-	if (newest_host(g) < 0)
+	r = newest_host(g);
+	if (r == -ENOENT)
 		return fail(VMB_MISSING,
 			    "no kernel for guests: install a Bulkhead domU kernel package, name one with --kernel, or use --boot disk");
 	g->host_kernel = true;
-	return 0;
+	return r;
 }
