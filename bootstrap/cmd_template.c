@@ -181,6 +181,7 @@ static int import(int argc, char **argv)
 	if (r < 0)
 		return r;
 	f.file = argv[optind];
+	f.boot = o.boot ? o.boot : "host";
 	if (stat(f.file, &st) < 0 || access(f.file, R_OK) < 0)
 		return fail(VMB_MISSING, "cannot read %s: %m", f.file);
 	if (o.name)

@@ -295,6 +295,14 @@ static int check_root(const char *name)
 	return 0;
 }
 
+static int finish(const char *mnt, const struct fill_import *f)
+{
+	int r = fill_guest_tools(mnt);
+
+	return r < 0 || streq(f->boot, "host") ? r :
+						  fill_boot_menu(mnt, *f->uuid);
+}
+
 int fill_tar(const char *mnt, void *arg)
 {
 	const struct fill_import *f = arg;
@@ -319,7 +327,7 @@ int fill_tar(const char *mnt, void *arg)
 		r = check_root(f->file);
 	if (guestfs_leave() < 0)
 		return -VMB_FAILED;
-	return r < 0 ? r : fill_guest_tools(mnt);
+	return r < 0 ? r : finish(mnt, f);
 }
 
 static int copy_tree(const char *from, const char *to)
@@ -363,5 +371,5 @@ int fill_image(const char *mnt, void *arg)
 		if (guestfs_leave() < 0)
 			r = -VMB_FAILED;
 	}
-	return r < 0 ? r : fill_guest_tools(mnt);
+	return r < 0 ? r : finish(mnt, f);
 }

@@ -235,6 +235,21 @@ static int set_resolver(const struct identity *id)
 	return b.n ? inguest_write("/etc/resolv.conf", b.s, 0644) : 0;
 }
 
+/* Debian ships networkd without enabling it. */
+static int enable_networkd(void)
+{
+	static const char link_[] =
+		"/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
+	int r = mkdir_p("/etc/systemd/system/multi-user.target.wants", 0755);
+
+	if (r >= 0 && symlink("/lib/systemd/system/systemd-networkd.service",
+			      link_) < 0 && errno != EEXIST)
+		r = -errno;
+	return r < 0 ? fail(VMB_FAILED, "guest: cannot enable systemd-networkd: %s",
+			    strerror(-r)) :
+		       0;
+}
+
 static int set_network(const struct identity *id)
 {
 	enum netstyle style = id->net_detect ? detect_net() : id->net;
@@ -248,6 +263,8 @@ static int set_network(const struct identity *id)
 	for (size_t i = 0; r >= 0 && i < nf.n; i++)
 		r = inguest_write(nf.f[i].path, nf.f[i].text, nf.f[i].mode);
 	netfiles_done(&nf);
+	if (r >= 0 && style == NET_NETWORKD && id->n_nics)
+		r = enable_networkd();
 	return r < 0 ? r : set_resolver(id);
 }
 
