@@ -24,7 +24,7 @@ void keyhandler_register(char key, void (*fn)(void), const char *help);
 void keyhandler_run(char key);
 
 /* Command line: declare with PARAM_*; unknown ones are reported. */
-struct param {
+struct param { /* 32 bytes, see link.lds */
 	const char *name;
 	enum { P_STR, P_UINT, P_BOOL, P_SIZE, P_FN } kind;
 	void *var;
