@@ -12,6 +12,7 @@
 #include <bh/desc.h>
 #include <bh/machine.h>
 #include <bh/smp.h>
+#include <bh/traps.h>
 
 struct cpu_features cpu_has __read_mostly;
 
@@ -121,8 +122,10 @@ void cpu_init_local(void)
 	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG);
 	write_cr4(cr4);
 	c->cr4 = cr4;
-	if (cpu_has.smap)
+	if (cpu_has.smap) {
+		smap_active = true; /* entry code closes it from here on */
 		clac();
+	}
 	wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~EFER_SVME) | EFER_SCE | EFER_NX);
 	wrmsr(MSR_PAT, HV_PAT);
 	write_dr7(0x400);
