@@ -9,16 +9,6 @@
 #include <bh/hypercall.h>
 
 /* Both are replaced by mm/'s when the build has it. */
-__attribute__((weak)) long log_dirty_op(struct domain *d,
-					struct xen_domctl_shadow_op *op)
-{
-	return op->op == XEN_DOMCTL_SHADOW_OP_OFF ? -EINVAL : -EOPNOTSUPP;
-}
-
-__attribute__((weak)) void log_dirty_mark(struct domain *d, mfn_t mfn)
-{
-}
-
 long domctl_shadow_op(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
 	return log_dirty_op(d, &op->u.shadow_op);

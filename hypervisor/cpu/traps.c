@@ -134,6 +134,10 @@ static bool hv_page_fault(struct cpu_user_regs *regs)
 		return true;
 	if (smap_defect(regs, va))
 		return true;
+	if (v && !is_idle_vcpu(v) && unlikely(v->domain->pv.log_dirty) &&
+	    (regs->error_code & (PFEC_P | PFEC_W)) == (PFEC_P | PFEC_W) &&
+	    pv_log_dirty_fault(v, va))
+		return true;
 	if (access_allowed(va, regs->error_code) &&
 	    !(va == last_va[cpu] && regs->rip == last_rip[cpu])) {
 		/* Stale: the fault itself has dropped the translation. */

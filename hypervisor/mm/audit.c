@@ -43,7 +43,7 @@ static void count_table(struct audit *a, struct page_info *pg, u64 type)
 		    (level == 4 && i >= HV_L4_FIRST && i <= HV_L4_LAST))
 			continue;
 		count_ref(a, (e & PADDR_MASK) >> PAGE_SHIFT,
-			  level > 1 || (e & PTE_W));
+			  level > 1 || (e & (PTE_W | PTE_LOG_DIRTY)));
 	}
 }
 

@@ -14,6 +14,7 @@
  *
  * page_lock guards the list, tot_pages, shared_pages, outstanding_pages.
  */
+#include <bh/control.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <bh/grant.h>
@@ -430,6 +431,8 @@ int domain_relinquish_memory(struct domain *d)
 	struct vcpu *v;
 	int rc;
 
+	if (d->pv.log_dirty)
+		log_dirty_disable(d);
 	for_each_vcpu(d, v) {
 		rc = pv_drain_deferred(v);
 		if (rc)

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <bh/control.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <bh/page.h>
@@ -17,7 +18,9 @@
 #define PTE_ADDR    (PADDR_MASK & PAGE_MASK)
 #define PTE_CACHE   (PTE_PWT | PTE_PCD | PTE_PAT)
 /* A change in these changes references or needs checks. */
-#define L1E_CHECKED (PTE_ADDR | PTE_P | PTE_W | PTE_CACHE)
+#define L1E_CHECKED (PTE_ADDR | PTE_P | PTE_W | PTE_CACHE | PTE_LOG_DIRTY)
+/* Either of them: the entry holds a writable reference. */
+#define L1E_WRITER  (PTE_W | PTE_LOG_DIRTY)
 /* Upper levels: never allowed in a present entry. */
 #define LNE_FORBIDDEN (PTE_PS | PTE_PWT | PTE_PCD | PTE_G)
 
@@ -68,6 +71,8 @@ static inline int l1e_get(struct domain *d, struct domain *pgd, u64 *e)
 			page_put_fast(pg);
 			return rc;
 		}
+		if (unlikely(pgd->pv.log_dirty))
+			log_dirty_mark(pgd, _mfn(mfn));
 	}
 	return 0;
 }
@@ -87,7 +92,7 @@ static inline void l1e_put(struct domain *d, u64 e)
 	if (unlikely(!frame_is_ram(mfn)))
 		return;
 	note_foreign(d, pg);
-	if (e & PTE_W)
+	if (e & L1E_WRITER)
 		page_put_writable(pg);
 	page_put_fast(pg);
 }
@@ -123,6 +128,8 @@ static inline int l1_update(struct domain *d, struct domain *pgd, u64 *slot,
 
 	if (likely(new & PTE_P))
 		new = l1e_adjust(new);
+	if (unlikely(d->pv.log_dirty))
+		log_dirty_mark(d, virt_to_mfn(slot));
 	/* The same frame with the same rights: nothing to account. */
 	if (((old ^ new) & L1E_CHECKED) == 0 ||
 	    unlikely(!((old | new) & PTE_P)))
@@ -177,7 +184,9 @@ static inline u64 *l1_lock_va(struct vcpu *v, unsigned long va,
 			break;
 		if (!slot)
 			return NULL;
-		/* Locked, or just taken out of the tables: look again. */
+		/* Locked, or just taken out of the tables: look again. Who
+		 * has the lock may wait for our TLB. */
+		tlb_shootdown_ipi();
 		cpu_relax();
 	}
 	if (likely((*ret_pg)->owner == domain_frame(v->domain)))

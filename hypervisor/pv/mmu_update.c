@@ -154,6 +154,8 @@ int pv_mod_table(struct vcpu *v, struct page_info *pg, unsigned int level,
 	}
 	old = __atomic_exchange_n(slot, new, __ATOMIC_SEQ_CST);
 	page_unlock(pg);
+	if (unlikely(page_owner(pg)->pv.log_dirty))
+		log_dirty_mark(page_owner(pg), page_to_mfn(pg));
 	if (old & PTE_P)
 		table_put(frame_table + pte_mfn(old));
 	return 0;
@@ -193,6 +195,8 @@ static int update_other(struct batch *b, u64 ptr, u64 val, bool preserve_ad)
 		rc = page_get_writable(pg);
 		if (!rc) {
 			WRITE_ONCE(*(u64 *)maddr_to_virt(ptr & ~7UL), val);
+			if (unlikely(b->d->pv.log_dirty))
+				log_dirty_mark(b->d, _mfn(mfn));
 			page_put_writable(pg);
 		}
 	}

@@ -42,6 +42,34 @@ int l1e_get_io(struct domain *d, struct domain *pgd, u64 *e)
 	return 0;
 }
 
+/* Same frame; whether it can be written changes. */
+static int l1_update_right(struct domain *d, u64 *slot, u64 old, u64 new,
+			   unsigned int how)
+{
+	struct page_info *pg = frame_table + pte_mfn(new);
+	bool had = old & L1E_WRITER, wants = new & PTE_W;
+	u64 seen = old;
+	int rc;
+
+	if (wants && !had) {
+		rc = page_get_writable(pg);
+		if (rc)
+			return rc;
+	}
+	if (!l1e_write(slot, &seen, new, how)) {
+		if (wants && !had)
+			page_put_writable(pg);
+		return -EAGAIN;
+	}
+	if (had && !wants) {
+		note_foreign(d, pg);
+		page_put_writable(pg);
+	}
+	if (wants && unlikely(d->pv.log_dirty))
+		log_dirty_mark(d, page_to_mfn(pg));
+	return 0;
+}
+
 int l1_update_slow(struct domain *d, struct domain *pgd, u64 *slot, u64 old,
 		   u64 new, unsigned int how)
 {
@@ -56,25 +84,11 @@ int l1_update_slow(struct domain *d, struct domain *pgd, u64 *slot, u64 old,
 		l1e_put(d, old);
 		return 0;
 	}
+	new &= ~PTE_LOG_DIRTY; /* ours alone to set */
 	/* Only the right to write comes or goes: the frame stays referenced. */
-	if (((old ^ new) & L1E_CHECKED) == PTE_W && frame_is_ram(mfn) &&
-	    (!(new & PTE_W) || pg->owner == domain_frame(pgd))) {
-		if (new & PTE_W) {
-			rc = page_get_writable(pg);
-			if (rc)
-				return rc;
-		}
-		if (!l1e_write(slot, &seen, new, how)) {
-			if (new & PTE_W)
-				page_put_writable(pg);
-			return -EAGAIN;
-		}
-		if (!(new & PTE_W)) {
-			note_foreign(d, pg);
-			page_put_writable(pg);
-		}
-		return 0;
-	}
+	if (!((old ^ new) & (L1E_CHECKED & ~L1E_WRITER)) && frame_is_ram(mfn) &&
+	    (!(new & PTE_W) || pg->owner == domain_frame(pgd)))
+		return l1_update_right(d, slot, old, new, how);
 	rc = l1e_get(d, pgd, &new);
 	if (rc)
 		return rc;
@@ -111,6 +125,9 @@ static int l1_validate(struct page_info *pg, struct domain *d)
 		if (!(e & PTE_P))
 			continue;
 		e = l1e_adjust(e);
+		/* From a table saved while its domain was being logged. */
+		if (unlikely(e & PTE_LOG_DIRTY))
+			e = (e & ~PTE_LOG_DIRTY) | PTE_W;
 		rc = l1e_get(d, d, &e);
 		if (rc) {
 			pg->nr_valid = i;
@@ -142,6 +159,57 @@ static void l1_release(struct page_info *pg, struct domain *d)
 			l1e_put(d, t[i - 1]);
 	}
 	pg->nr_valid = 0;
+}
+
+void pv_l1_log_dirty(struct domain *d, struct page_info *pg, bool protect)
+{
+	u64 *t = page_to_virt(pg);
+
+	for (unsigned int i = 0; i < 512; i++) {
+		u64 e = READ_ONCE(t[i]), new;
+
+		if (!(e & PTE_P) || !frame_is_ram(pte_mfn(e)))
+			continue;
+		if (!protect) {
+			if (e & PTE_LOG_DIRTY)
+				WRITE_ONCE(t[i], (e & ~PTE_LOG_DIRTY) | PTE_W);
+			continue;
+		}
+		/* Others' frames are theirs to log. */
+		if (!(e & PTE_W) ||
+		    frame_table[pte_mfn(e)].owner != domain_frame(d))
+			continue;
+		new = e & ~PTE_W;
+		if (e & PTE_GUEST_KERNEL)
+			new |= PTE_LOG_DIRTY;
+		/* The domain is paused: only its dirty bit could race. */
+		WRITE_ONCE(t[i], new);
+		if (!(new & PTE_LOG_DIRTY))
+			page_put_writable(frame_table + pte_mfn(e));
+	}
+}
+
+bool pv_log_dirty_fault(struct vcpu *v, unsigned long va)
+{
+	struct page_info *pg;
+	bool fixed = false;
+	u64 *slot, e;
+
+	slot = l1_lock_va(v, va, &pg);
+	if (!slot)
+		return false;
+	e = READ_ONCE(*slot);
+	if ((e & PTE_P) && (e & PTE_LOG_DIRTY)) {
+		WRITE_ONCE(*slot, (e & ~PTE_LOG_DIRTY) | PTE_W);
+		log_dirty_fault_seen(v->domain, _mfn(pte_mfn(e)));
+		log_dirty_mark(v->domain, page_to_mfn(pg));
+		fixed = true;
+	} else if ((e & (PTE_P | PTE_W | PTE_GUEST_KERNEL)) ==
+		   (PTE_P | PTE_W | PTE_GUEST_KERNEL)) {
+		fixed = true; /* another vCPU was faster */
+	}
+	page_unlock(pg);
+	return fixed;
 }
 
 /* ---- levels 2 to 4 ---------------------------------------------------------------- */

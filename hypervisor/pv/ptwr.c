@@ -105,7 +105,6 @@ static void ptwr_retire(struct vcpu *v, struct cpu_user_regs *regs,
 			  rmw_merge_reg(gpr[n], res->reg, in->size, high));
 	regs->rflags = res->rflags & ~RFLAGS_RF;
 	regs->rip += in->len;
-	v->domain->stats_ptwr++;
 	if (unlikely(regs->rflags & RFLAGS_TF)) {
 		v->pv.dr6 |= 0x4000; /* BS: single step */
 		pv_inject_trap(v, 1, -1);
@@ -124,6 +123,8 @@ bool pv_ptwr_fault(struct vcpu *v, unsigned long addr,
 
 	if (!VM_ASSIST(d, VMASST_TYPE_writable_pagetables))
 		return false;
+	if (unlikely(d->pv.log_dirty) && pv_log_dirty_fault(v, addr))
+		return true;
 	pg = ptwr_target(v, addr);
 	if (!pg || !fetch_insn(regs->rip, &in))
 		return false;

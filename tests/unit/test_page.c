@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include <bh/control.h>
 #include <bh/desc.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
@@ -104,6 +105,15 @@ struct vcpu *domain_vcpu(const struct domain *d, u32 id)
 {
 	return NULL;
 }
+void log_dirty_mark(struct domain *d, mfn_t mfn)
+{
+}
+void log_dirty_fault_seen(struct domain *d, mfn_t mfn)
+{
+}
+void tlb_shootdown_ipi(void)
+{
+}
 bool pv_fix_descriptor(struct domain *d, u64 *desc)
 {
 	return (*desc & 0xff) != 0x5a;
@@ -164,7 +174,7 @@ static void check_target(unsigned int level, u64 e)
 	if (level > 1) {
 		assert_int_equal(pgt_level(x), level - 1);
 		assert_true(x & PGT_VALIDATED);
-	} else if (e & PTE_W) {
+	} else if (e & (PTE_W | PTE_LOG_DIRTY)) {
 		assert_int_equal(x & PGT_TYPE_MASK, PGT_WRITABLE);
 	}
 	assert_true(e & PTE_U);
@@ -192,7 +202,7 @@ static void count_frame(unsigned long f)
 		if (!entry_counts(level, i, t[i]))
 			continue;
 		hold((t[i] & PADDR_MASK) >> PAGE_SHIFT, true,
-		     level > 1 || (t[i] & PTE_W));
+		     level > 1 || (t[i] & (PTE_W | PTE_LOG_DIRTY)));
 		check_target(level, t[i]);
 	}
 }
@@ -271,6 +281,9 @@ static u64 any_entry(struct vcpu *v)
 		break;
 	case 4:
 		e |= PTE_G;
+		break;
+	case 5:
+		e |= PTE_LOG_DIRTY;
 		break;
 	}
 	return e;
@@ -359,6 +372,23 @@ static void op_release(struct vcpu *v)
 	page_put(pg);
 }
 
+/* Log-dirty comes, asks, and goes. */
+static void op_log(struct vcpu *v)
+{
+	bool protect = rnd(3);
+
+	v->domain->pv.log_dirty = protect;
+	for (unsigned int i = 0; i < PER_DOM; i++) {
+		struct page_info *pg =
+			frame_table + FIRST + (v->domain->id - 1) * PER_DOM + i;
+
+		if (page_lock(pg, PGT_L1)) {
+			pv_l1_log_dirty(v->domain, pg, protect);
+			page_unlock(pg);
+		}
+	}
+}
+
 static void step(struct vcpu *v)
 {
 	host_vcpu = v;
@@ -378,6 +408,8 @@ static void step(struct vcpu *v)
 	case 15:
 		if (!rnd(4))
 			op_release(v);
+		else if (!rnd(4))
+			op_log(v);
 	}
 }
 
@@ -597,6 +629,37 @@ static void foreign_frames_need_their_owner_named(void **state)
 	teardown_all();
 }
 
+static void the_log_takes_rights_and_gives_them_back(void **state)
+{
+	struct vcpu *v = host_vcpu = &vcpus[0];
+	struct page_info *pg = frame_table + FIRST;
+	u64 *t = page_to_virt(pg), k = (FIRST + 1) << 12 | PTE_P | PTE_W,
+	    u = (FIRST + 2) << 12 | PTE_P | PTE_W | PTE_U;
+
+	preempt_one_in = 0;
+	assert_int_equal(pin(v, MMUEXT_PIN_L1_TABLE, FIRST), 0);
+	set_entry(v, FIRST, 0, k);
+	set_entry(v, FIRST, 1, u);
+	assert_true(page_lock(pg, PGT_L1));
+	pv_l1_log_dirty(v->domain, pg, true);
+	page_unlock(pg);
+	assert_int_equal(t[0] & (PTE_W | PTE_LOG_DIRTY), PTE_LOG_DIRTY);
+	assert_int_equal(t[1] & (PTE_W | PTE_LOG_DIRTY), 0);
+	check_all();
+	/* The kernel's still counts as writable, the user's does not. */
+	assert_int_equal(pin(v, MMUEXT_PIN_L1_TABLE, FIRST + 1), -EBUSY);
+	assert_int_equal(pin(v, MMUEXT_PIN_L1_TABLE, FIRST + 2), 0);
+	/* A guest cannot set the mark, and loses it by asking for read-only. */
+	set_entry(v, FIRST, 2, k & ~PTE_W);
+	set_entry(v, FIRST, 2, (k & ~PTE_W) | PTE_LOG_DIRTY);
+	assert_int_equal(t[2] & PTE_LOG_DIRTY, 0);
+	set_entry(v, FIRST, 0, k & ~PTE_W);
+	assert_int_equal(pin(v, MMUEXT_PIN_L1_TABLE, FIRST + 1), 0);
+	check_all();
+	v->domain->pv.log_dirty = false;
+	teardown_all();
+}
+
 static void kernel_and_user_pages_are_told_apart(void **state)
 {
 	struct vcpu *v = host_vcpu = &vcpus[0];
@@ -620,6 +683,8 @@ int main(void)
 		cmocka_unit_test_setup(recursive_tables_are_refused, setup),
 		cmocka_unit_test_setup(hypervisor_slots_cannot_be_written, setup),
 		cmocka_unit_test_setup(foreign_frames_need_their_owner_named,
+				       setup),
+		cmocka_unit_test_setup(the_log_takes_rights_and_gives_them_back,
 				       setup),
 		cmocka_unit_test_setup(kernel_and_user_pages_are_told_apart,
 				       setup),

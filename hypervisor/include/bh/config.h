@@ -82,6 +82,7 @@
 #define PTE_G	 _UL(0x100)
 #define PTE_AVAIL _UL(0xe00)
 #define PTE_GUEST_KERNEL (_UL(1) << 52) /* L1: set by us on guest-kernel pages */
+#define PTE_LOG_DIRTY (_UL(1) << 53) /* L1: write permission taken for the log */
 #define PTE_NX	 (_UL(1) << 63)
 /* MSR_PAT as the ABI fixes it: WB WT UC- UC WC WP UC UC. */
 #define HV_PAT	 0x0000050100070406

@@ -37,6 +37,9 @@ int dom0_setup_permissions(struct domain *d);
 struct log_dirty;
 /* Called for every guest page that is written (log-dirty on). */
 void log_dirty_mark(struct domain *d, mfn_t mfn);
+void log_dirty_fault_seen(struct domain *d, mfn_t mfn);
+/* Ends it; d is paused or dying. */
+void log_dirty_disable(struct domain *d);
 struct xen_domctl_shadow_op;
 /* XEN_DOMCTL_shadow_op: log-dirty mode of a PV domain; fills stats and pages.
  * Not on the caller's domain; the callee pauses it where it must. */

@@ -128,6 +128,11 @@ void pv_defer_release(struct page_info *pg);
 void pv_defer_release_to(struct vcpu *v, struct page_info *pg);
 /* 0 or -ERESTART. v is current or not running. */
 int pv_drain_deferred(struct vcpu *v);
+/* Log-dirty: takes write permission from / gives it back to every entry of a
+ * locked level-1 table. */
+void pv_l1_log_dirty(struct domain *d, struct page_info *pg, bool protect);
+/* Write fault on va: true when the log had taken the permission; it is back. */
+bool pv_log_dirty_fault(struct vcpu *v, unsigned long va);
 /* #PF by a guest kernel write on a read-only mapped own L1 table: emulates the
  * instruction. true: handled (or a fault was injected). */
 bool pv_ptwr_fault(struct vcpu *v, unsigned long addr,
