@@ -387,7 +387,10 @@ int lvm_snapshot(const char *vg, const char *origin, const char *lv,
 		 uint64_t cow_bytes, const struct strv *tags)
 {
 	_cleanup_strv_ struct strv av = { 0 };
-	int r = strv_split(&av, cow_bytes ? "lvcreate -q -y -s" :
+	int r;
+
+	cow_bytes = (cow_bytes + 0xfffff) & ~0xfffffull; /* whole sectors */
+	r = strv_split(&av, cow_bytes ? "lvcreate -q -y -s" :
 					    "lvcreate -q -y -s -prw -kn -ay", " ");
 
 	if (r >= 0)

@@ -232,6 +232,9 @@ static int make_volume(struct tmpl_make *m, struct journal *j,
 	r = lvm_choose(l, m->vg, m->pool, &vg, &pool);
 	if (r < 0)
 		return r;
+	/* Whole extents, so that what is recorded is what LVM makes. */
+	m->bytes = (m->bytes + vg->extent - 1) / vg->extent * vg->extent;
+	m->t->size = m->bytes;
 	m->t->vg = strdup(vg->name);
 	m->t->thin = pool != NULL;
 	if (!owner || !m->t->vg || strv_add(&tags, owner) < 0 ||
@@ -298,7 +301,6 @@ int tmpl_make(struct tmpl_make *m)
 	uuid_random(uuid);
 	m->t->uuid = uuid_text(uuid);
 	m->t->created = time_now_text();
-	m->t->size = m->bytes;
 	if (!m->t->lv || !m->t->uuid || !m->t->created)
 		return oom();
 	r = journal_begin("template", m->t->name, "template", &j);
