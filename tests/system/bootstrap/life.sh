@@ -9,13 +9,13 @@ vg=$1
 export LC_ALL=C
 
 die() { echo "FAILED: $*"; exit 1; }
-ok() { "$@" >/tmp/out 2>/tmp/err || die "$* : exit $? : $(cat /tmp/err)"; }
+ok() { "$@" </dev/null >/tmp/out 2>/tmp/err || die "$* : exit $? : $(cat /tmp/err)"; }
 # refuse CODE WORD COMMAND: fails with that exit code and one line with WORD
 refuse() {
 	local code=$1 word=$2 before after rc
 	shift 2
 	before=$(lvs --noheadings -o lv_name; ls -R /etc/bulkhead /var/lib/bulkhead/bootstrap)
-	"$@" >/tmp/out 2>/tmp/err
+	"$@" </dev/null >/tmp/out 2>/tmp/err
 	rc=$?
 	[ $rc = "$code" ] || die "$* : exit $rc instead of $code: $(cat /tmp/err)"
 	grep -q "$word" /tmp/err || die "$* : no \"$word\" in: $(cat /tmp/err)"
