@@ -97,8 +97,8 @@ def machine(name, files=None, memory=900):
 
 def up(m, args=""):
     m.login(300)
-    m.run("mkdir -p /run/xenstored /run/lock /var/run /var/lock /var/lib/xen /var/log/xen /run/xen; "
-          f"ln -sf /run/xen /var/run/xen; supervise {args} </dev/null >/dev/null 2>&1 &")
+    m.run("mkdir -p /run/xenstored /run/lock /run/xen /var/lib/xen /var/log/xen; "
+          f"ln -s /run /var/run; ln -s /run/lock /var/lock; supervise {args} </dev/null >/dev/null 2>&1 &")
     m.eventually("xenstore-read / >/dev/null", 60)
     m.run(f"{XEN_BIN}/xen-init-dom0 && mkdir -p /var/log/xen/console; {XEN_BIN}/xenconsoled --log=guest", 60)
 
@@ -127,7 +127,7 @@ def create(m, name):
 def await_guest(m, name, script):
     """eventually(), showing the guest's console should it never happen."""
     try:
-        m.eventually(script, 200, every=2)
+        m.eventually(script, 200, every=10)
     except Failure as e:
         raise Failure(f"{e}\n" + m.call(f"{XEN_BIN}/xl list; cat /tmp/{name}.log; tail -n 40 /var/log/xen/console/guest-{name}.log").out) from None
 
@@ -135,7 +135,7 @@ def await_guest(m, name, script):
 def progress(m, path, more=2, timeout=300):
     """Waits until the client at path has made some more rounds."""
     before = int(m.call(f"xenstore-read {path}/rounds 2>/dev/null").out.strip() or 0)
-    m.eventually(f"test \"$(xenstore-read {path}/rounds)\" -ge {before + more}", timeout)
+    m.eventually(f"test \"$(xenstore-read {path}/rounds)\" -ge {before + more}", timeout, every=3)
 
 
 def still_ok(m, path):
