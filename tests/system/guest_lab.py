@@ -25,6 +25,7 @@ TOP = os.path.dirname(os.path.dirname(images.HERE))
 TMP = tempfile.TemporaryDirectory(prefix="bht-guests-")
 
 GUEST_SCRIPT = r"""
+exec <>/dev/hvc0 >&0 2>&1   # the kernel found no /dev/console to give us
 mkdir -p /sbin /var
 printf '#!/bin/sh\nexec /bin/poweroff -f\n' >/sbin/poweroff
 printf '#!/bin/sh\nexec /bin/reboot -f\n' >/sbin/reboot

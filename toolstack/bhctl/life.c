@@ -166,7 +166,7 @@ static int shutdown_one(struct ctl *c, const char *name)
 
 	if (!has_supervisor(name))
 		return ask_by_store(c, name, "poweroff");
-	r = control_op(c, name, "shutdown", c->wait);
+	r = control_op(c, name, "shutdown", c->wait || c->force);
 	if (r == EX_TIMEOUT && c->force)
 		r = control_op(c, name, "destroy", true);
 	return r;

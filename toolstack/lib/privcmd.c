@@ -121,10 +121,13 @@ int bh_hv_domctl(struct bh_hv *h, struct xen_domctl *op)
 	if (b) {
 		*b = *op;
 		b->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-		do {
+		for (unsigned int i = 0; i < 1000; i++) {
 			r = bh_hv_call(h, __HYPERVISOR_domctl, (uintptr_t)b, 0,
 				       0, 0, 0);
-		} while (r == -EAGAIN);
+			if (r != -EAGAIN)
+				break;
+			usleep(1000); /* another tool holds it up */
+		}
 		*op = *b;
 	}
 	bh_hv_release(h, mark);
