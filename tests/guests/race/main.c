@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two vCPUs race on page tables.
+ *
+ * One pins a page as a level-1 table and unpins it, over and over, looking
+ * whether its contents change while it is a table. The other maps the page
+ * writable whenever it can, writes, unmaps without any TLB flush and writes
+ * again through whatever its TLB remembers. If the hypervisor ever lets the
+ * page be a table while the other can write to it, the contents change.
+ *
+ * Then both fight for the same entries, and at the end every frame involved
+ * must be free of uses: it can be pinned at any level.
+ */
+#include "lib.h"
+
+#define ROUNDS 1500
+
+void trap_stub_14(void);
+long try_write(volatile u64 *p, u64 v);
+extern char try_write_insn[], try_write_fault[];
+__asm__(".text\n"
+	"try_write:\n"
+	"try_write_insn: mov %rsi, (%rdi)\n\t"
+	"xor %eax, %eax\n\t"
+	"ret\n"
+	"try_write_fault: mov $1, %eax\n\t"
+	"ret\n");
+
+static u64 *victim, *window, *frames[8];
+static volatile bool stop, running, stopped;
+static volatile unsigned long mapped, stale, refused;
+static char stack[16384] __attribute__((aligned(16)));
+static struct vcpu_guest_context ctx;
+
+static bool on_fault(struct trap_frame *f)
+{
+	if (f->rip != (u64)try_write_insn)
+		return false;
+	f->rip = (u64)try_write_fault;
+	return true;
+}
+
+/* Not present, so that it is a valid entry: bit 0 stays clear. */
+static void attack(u64 n)
+{
+	if (map((u64)window, mfn_of(victim) << 12 | PTE_P | PTE_W | PTE_U, 0)) {
+		/* It is a table now: does our TLB still let us write? */
+		refused++;
+		for (int i = 0; i < 3; i++)
+			try_write(window + 8, (n << 1) + 0x2000000);
+		return;
+	}
+	mapped++;
+	try_write(window + 8, n << 1);
+	/* Now and then an entry that would map the table into itself. */
+	if (!(n & 15)) {
+		try_write(window + 9, mfn_of(victim) << 12 | PTE_P | PTE_W);
+		try_write(window + 9, 0);
+	}
+	map((u64)window, 0, 0); /* no flush: the TLB still has it */
+	for (int i = 0; i < 20; i++)
+		stale += !try_write(window + 8, (n << 1) + 0x1000000);
+}
+
+static void fight(u64 n)
+{
+	u64 f = mfn_of(frames[n % 8]) << 12;
+
+	/* The first ones are read-only mapped in the initial map. */
+	map((u64)window, f | PTE_P | (n & 1 ? PTE_W : 0) | PTE_U, 0);
+	mmu_one(pte_maddr((u64)window, 1), n & 2 ? 0 : f | PTE_P | PTE_U);
+	if (!(n & 7) && !mmuext(MMUEXT_PIN_L1_TABLE, f >> 12, 0))
+		mmuext(MMUEXT_UNPIN_TABLE, f >> 12, 0);
+}
+
+static volatile bool fighting;
+
+static void second(void)
+{
+	running = true;
+	for (u64 n = 1; !stop; n++) {
+		if (fighting)
+			fight(n * 5);
+		else
+			attack(n);
+	}
+	stopped = true;
+	for (;;)
+		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
+}
+
+static bool start_second(void)
+{
+	long rc;
+
+	if (HC(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0) < 0)
+		return false;
+	ctx.flags = VGCF_in_kernel | VGCF_online;
+	ctx.user_regs.rip = (u64)second;
+	ctx.user_regs.rsp = (u64)stack + sizeof(stack) - 8;
+	ctx.user_regs.cs = FLAT_KERNEL_CS;
+	ctx.user_regs.ss = FLAT_KERNEL_SS;
+	ctx.kernel_ss = FLAT_KERNEL_SS;
+	ctx.kernel_sp = (u64)stack + sizeof(stack) - 8;
+	ctx.ctrlreg[3] = mfn_of((void *)start_info_ptr->pt_base) << 12;
+	ctx.trap_ctxt[14] = (struct trap_info){ 14, 0, FLAT_KERNEL_CS,
+						(u64)trap_stub_14 };
+	rc = HC(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, &ctx);
+	EQ(rc, 0);
+	EQ(HC(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
+	while (!running)
+		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
+	return true;
+}
+
+static void pin_and_watch(void)
+{
+	volatile u64 *v = victim;
+	unsigned long pinned = 0, busy = 0, changed = 0, odd = 0;
+
+	/* Until both have really been in each other's way. */
+	for (unsigned int i = 0; i < 2000 * ROUNDS; i++) {
+		u64 before[2];
+		long rc;
+
+		if (pinned > ROUNDS && refused > ROUNDS && mapped > ROUNDS &&
+		    busy > ROUNDS)
+			break;
+		rc = mmuext(MMUEXT_PIN_L1_TABLE, mfn_of(victim), 0);
+		if (rc) {
+			busy++;
+			odd += rc != -E_BUSY && rc != -E_INVAL;
+			continue;
+		}
+		pinned++;
+		before[0] = v[8];
+		before[1] = v[9];
+		for (int k = 0; k < 300; k++)
+			changed += v[8] != before[0] || v[9] != before[1];
+		if (mmuext(MMUEXT_UNPIN_TABLE, mfn_of(victim), 0))
+			odd++;
+	}
+	printk("pinned %lu times, mapped %lu, refused %lu, stale writes %lu\n",
+	       pinned, mapped, refused, stale);
+	EQ(changed, 0);
+	EQ(odd, 0);
+	CHECK(pinned > 0);
+	CHECK(mapped > 0);
+}
+
+void test_main(void)
+{
+	if (HC(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0) < 0)
+		skip("one vCPU only");
+	victim = page();
+	window = page();
+	for (unsigned int i = 0; i < ARRAY_SIZE(frames); i++) {
+		frames[i] = page();
+		EQ(RO(frames[i]), 0);
+	}
+	EQ(RO(victim), 0);
+	EQ(map((u64)window, 0, UVMF_INVLPG), 0);
+	trap_on(14, on_fault);
+	CHECK(start_second());
+	pin_and_watch();
+
+	fighting = true;
+	for (u64 n = 0; n < ROUNDS * 4; n++)
+		fight(n * 3);
+	stop = true;
+	while (!stopped)
+		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
+	/* Nothing may be left in use. */
+	EQ(map((u64)window, 0, UVMF_TLB_FLUSH | UVMF_ALL), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(frames); i++) {
+		u64 f = mfn_of(frames[i]);
+
+		for (u32 cmd = MMUEXT_PIN_L1_TABLE; cmd <= MMUEXT_PIN_L3_TABLE;
+		     cmd++) {
+			EQ(mmuext(cmd, f, 0), 0);
+			EQ(mmuext(MMUEXT_UNPIN_TABLE, f, 0), 0);
+		}
+		EQ(RW(frames[i]), 0);
+		frames[i][0] = 1;
+	}
+	EQ(RW(victim), 0);
+}
