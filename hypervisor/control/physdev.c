@@ -214,8 +214,8 @@ static int map_gsi(struct domain *d, struct physdev_map_pirq *op)
 
 	if (op->index < 0 || (u32)op->index >= nr_gsis)
 		return -EINVAL;
-	if (irq_desc[op->index].fn)
-		return -EBUSY; /* the hypervisor's own, such as its UART */
+	/* One of the hypervisor's own, such as its UART, may be mapped (Linux
+	 * maps all ISA interrupts and complains) but not bound. */
 	rc = map_irqs(d, op->pirq, op->index, 1, true);
 	if (rc < 0)
 		return rc;
