@@ -3,10 +3,12 @@
  * A vCPU's registers when it is not on a CPU: switching, and setting and
  * reading them as a vcpu_guest_context.
  *
- * Everything is saved whenever a vCPU leaves its CPU, also to idle: nothing of
- * a vCPU that is not running is left in any CPU, so it can be migrated, looked
- * at or destroyed without asking. Its translations, guest-global ones too, are
- * flushed at the same time.
+ * A CPU that goes idle keeps everything of the vCPU that ran: most of the time
+ * the next thing it does is to run it again, and then there is nothing to save,
+ * load or flush. The vCPU's state is put away when another one takes the CPU or
+ * when somebody needs it (pv_sync_state()); until then sched.on_cpu says that it
+ * cannot be moved. Its translations, guest-global ones too, are flushed when it
+ * is put away.
  */
 #include <bh/config.h>
 #include <bh/cpuops.h>
@@ -204,26 +206,75 @@ static void save_state(struct vcpu *v)
 	fpu_save(v);
 }
 
+/* The vCPU whose state an idle CPU still holds: written by that CPU only. */
+static struct vcpu *left_in[NR_CPUS];
+
+/* Takes v's state and address space out of this CPU. */
+static void put_away(struct vcpu *v)
+{
+	save_state(v);
+	desc_load_idle();
+	desc_load_ldt(0, 0);
+	pv_unload_cr3(v); /* global entries of its processes too */
+	smp_mb();	  /* pairs with pv_sync_state() */
+	WRITE_ONCE(left_in[smp_processor_id()], NULL);
+}
+
 void context_switch(struct vcpu *prev, struct vcpu *next)
 {
+	struct vcpu **left = &left_in[smp_processor_id()];
+	struct vcpu *owner = is_idle_vcpu(prev) ? *left : prev;
+
 	ASSERT(!irq_enabled());
-	if (!is_idle_vcpu(prev)) {
-		save_state(prev);
-		desc_load_idle();
-		desc_load_ldt(0, 0);
-		pv_unload_cr3(prev); /* global entries of its processes too */
-	}
 	cpu_info()->cur = next;
+	if (is_idle_vcpu(next) && likely(!prev->sched.needs_move)) {
+		WRITE_ONCE(*left, prev);
+		sched_context_switched(prev, next);
+		enter_idle();
+	}
+	if (owner == next) {
+		WRITE_ONCE(*left, NULL);
+		sched_context_switched(prev, next);
+		resume_guest();
+	}
+	if (owner)
+		put_away(owner);
 	sched_context_switched(prev, next);
+	if (owner)
+		sched_state_saved(owner); /* last: it may run elsewhere now */
 	if (is_idle_vcpu(next))
 		enter_idle();
 	load_state(next);
 	resume_guest();
 }
 
+static void sync_here(void *arg)
+{
+	struct vcpu *v = arg;
+
+	if (left_in[smp_processor_id()] != v || !is_idle_vcpu(current))
+		return;
+	put_away(v);
+	sched_state_saved(v);
+}
+
 void pv_sync_state(struct vcpu *v)
 {
-	/* Nothing is ever left in a CPU, see the top of this file. */
+	unsigned int cpu = v->processor;
+	unsigned long flags;
+	cpumask_t m;
+
+	if (READ_ONCE(left_in[cpu]) != v)
+		return;
+	if (cpu == smp_processor_id()) {
+		flags = irq_save();
+		sync_here(v);
+		irq_restore(flags);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	cpumask_set(cpu, &m);
+	smp_call(&m, sync_here, v);
 }
 
 /* ---- life ------------------------------------------------------------------------------ */

@@ -298,7 +298,7 @@ int cpu_policy_get(int which, struct domain *d, gptr_t leaves, u32 *nr_leaves,
 	if (rc)
 		return rc;
 	if (gptr_null(leaves) && gptr_null(msrs)) { /* how much room? */
-		*nr_leaves = POLICY_LEAVES;
+		*nr_leaves = POLICY_LEAVES_ASKED;
 		*nr_msrs = ARRAY_SIZE(m);
 		return 0;
 	}

@@ -6,6 +6,8 @@
 #include <public/xen.h>
 
 #define POLICY_LEAVES 96
+/* The room to report: libxc writes up to 120 leaves, empty ones too, into it. */
+#define POLICY_LEAVES_ASKED 128
 #define NO_SUBLEAF    XEN_CPUID_NO_SUBLEAF
 
 struct cpu_policy {

@@ -189,7 +189,7 @@ void vcpu_sleep_sync(struct vcpu *v)
 	vcpu_sleep_nosync(v);
 	while (!vcpu_runnable(v) && READ_ONCE(v->is_running))
 		cpu_relax();
-	smp_mb(); /* pairs with the one in sched_context_switched() */
+	smp_mb(); /* is_running first, then where its state is */
 	pv_sync_state(v);
 }
 
@@ -500,12 +500,16 @@ static void schedule(void)
 
 void sched_context_switched(struct vcpu *prev, struct vcpu *next)
 {
-	smp_mb(); /* prev's state is in memory: pairs with vcpu_sleep_sync() */
-	WRITE_ONCE(prev->sched.on_cpu, false);
+	smp_mb(); /* pairs with vcpu_sleep_sync() */
 	WRITE_ONCE(prev->is_running, false);
-	if (unlikely(prev->sched.needs_move)) {
-		prev->sched.needs_move = false;
-		vcpu_wake(prev);
+}
+
+void sched_state_saved(struct vcpu *v)
+{
+	WRITE_ONCE(v->sched.on_cpu, false);
+	if (unlikely(v->sched.needs_move)) {
+		v->sched.needs_move = false;
+		vcpu_wake(v);
 	}
 }
 

@@ -32,7 +32,7 @@ struct sched_vcpu {
 	bool pinned_override;
 	bool queued, yield, parked; /* parked: over its cap */
 	bool has_soft; /* soft is not a superset of hard */
-	bool on_cpu;   /* running, or its state is still being saved */
+	bool on_cpu;   /* running, or its state is still in the CPU */
 	bool boost;    /* just woken: ahead of the queue for boost_left ns */
 	s64 boost_left;
 	bool needs_move; /* may not run where it is: placed anew once saved */
@@ -75,10 +75,12 @@ u64 cpu_idle_time(unsigned int cpu);
 /*
  * Provided by pv/ (context.c): leaves prev, makes next current and jumps into
  * it (guest, or the idle loop for an idle vCPU). Does not return. Called by
- * schedule() with interrupts off and no lock held; calls
- * sched_context_switched(prev) once prev's state is saved.
+ * schedule() with interrupts off and no lock held. Calls
+ * sched_context_switched() when prev runs no more, and sched_state_saved() when
+ * its state is in memory, which may be much later if the CPU goes idle.
  */
 void context_switch(struct vcpu *prev, struct vcpu *next) __noreturn;
 void sched_context_switched(struct vcpu *prev, struct vcpu *next);
+void sched_state_saved(struct vcpu *v);
 /* The idle loop: halts when nothing is pending (boot CPU enters it last). */
 void idle_loop(void) __noreturn;
