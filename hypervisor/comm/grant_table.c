@@ -56,10 +56,38 @@ int grant_init(struct domain *d, int max_frames, int max_maptrack,
 	return rc;
 }
 
+/* Stands for the frames of a dead domain's table: those who still map its pages
+ * clear their marks in it, and nobody reads them. */
+static u8 dead_frame[PAGE_SIZE] __aligned(PAGE_SIZE);
+
+static void unshare(struct grant_table *gt, void **frames, u32 nr)
+{
+	void *old;
+
+	for (u32 i = 0; i < nr; i++) {
+		spin_lock(&gt->lock);
+		old = frames[i];
+		frames[i] = dead_frame;
+		spin_unlock(&gt->lock);
+		if (old && old != dead_frame && page_unshare(virt_to_page(old)))
+			heap_free(virt_to_page(old), 0, true);
+	}
+}
+
+void grant_unshare(struct domain *d)
+{
+	struct grant_table *gt = d->grant;
+
+	if (!gt)
+		return;
+	unshare(gt, gt->frames, gt->nr_frames);
+	unshare(gt, gt->status, gt->nr_status);
+}
+
 static void free_shared(void **frames, u32 nr)
 {
 	for (u32 i = 0; frames && i < nr; i++) {
-		if (!frames[i])
+		if (!frames[i] || frames[i] == dead_frame)
 			continue;
 		if (page_unshare(virt_to_page(frames[i])))
 			heap_free(virt_to_page(frames[i]), 0, true);

@@ -155,6 +155,8 @@ static void watchdog_expired(void *arg)
 	domain_shutdown(d, SHUTDOWN_watchdog);
 }
 
+static void unshare_info(struct domain *d);
+
 /* Everything but the reference to the domain's own table entry. */
 static void domain_free(struct domain *d)
 {
@@ -169,12 +171,7 @@ static void domain_free(struct domain *d)
 	evtchn_free(d);
 	pv_domain_done(d);
 	domain_mm_done(d);
-	if (d->shared) {
-		struct page_info *pg = virt_to_page(d->shared);
-
-		if (page_unshare(pg))
-			heap_free(pg, 0, true);
-	}
+	unshare_info(d);
 	rangeset_free(d->iomem_caps);
 	rangeset_free(d->ioport_caps);
 	xfree(d->e820);
@@ -546,7 +543,30 @@ void domain_crash(struct domain *d, const char *fmt, ...)
 
 /* ---- the way out -------------------------------------------------------------------------------- */
 
-enum { KILL_PAUSE, KILL_EVTCHN, KILL_GRANT, KILL_VCPUS, KILL_MEMORY, KILL_DONE };
+enum {
+	KILL_PAUSE,
+	KILL_EVTCHN,
+	KILL_GRANT,
+	KILL_VCPUS,
+	KILL_MEMORY,
+	KILL_SHARED,
+	KILL_DONE
+};
+
+/* Frames of ours that the domain could map hold a reference on it as its own
+ * do. They go now, or with the last mapping another domain has of them. */
+static void unshare_info(struct domain *d)
+{
+	struct page_info *pg;
+
+	if (!d->shared)
+		return;
+	pg = virt_to_page(d->shared);
+	WRITE_ONCE(d->shared, NULL);
+	smp_quiesce();
+	if (page_unshare(pg))
+		heap_free(pg, 0, true);
+}
 
 static int kill_stage(struct domain *d)
 {
@@ -585,6 +605,10 @@ static int kill_stage(struct domain *d)
 		return 0;
 	case KILL_MEMORY:
 		return domain_relinquish_memory(d);
+	case KILL_SHARED:
+		grant_unshare(d);
+		unshare_info(d);
+		return 0;
 	default:
 		return 0;
 	}

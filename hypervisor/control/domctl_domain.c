@@ -119,6 +119,8 @@ static u32 info_flags(struct domain *d, u64 *cpu_time, u32 *online, u32 *max_id)
 
 void domain_info_fill(struct domain *d, struct xen_domctl_getdomaininfo *info)
 {
+	const struct shared_info *shared;
+
 	memset(info, 0, sizeof(*info));
 	info->domain = d->id;
 	info->flags = info_flags(d, &info->cpu_time, &info->nr_online_vcpus,
@@ -126,7 +128,8 @@ void domain_info_fill(struct domain *d, struct xen_domctl_getdomaininfo *info)
 	info->tot_pages = d->tot_pages;
 	info->max_pages = d->max_pages;
 	info->outstanding_pages = d->outstanding_pages;
-	info->shared_info_frame = mfn_x(virt_to_mfn(d->shared));
+	shared = READ_ONCE(d->shared);
+	info->shared_info_frame = shared ? mfn_x(virt_to_mfn(shared)) : ~0UL;
 	memcpy(info->handle, d->handle, sizeof(info->handle));
 	info->gpaddr_bits = 64 - __builtin_clzl(max_mfn) + PAGE_SHIFT;
 	info->arch_config.misc_flags = d->misc_flags;

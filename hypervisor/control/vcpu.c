@@ -194,18 +194,18 @@ int vcpu_info_register(struct vcpu *v, u64 mfn, u32 offset)
 	return 0;
 }
 
+/* vcpu_info of vCPUs whose domain has none any more. */
+static struct vcpu_info dead_info = { .evtchn_upcall_mask = 1 };
+
 void vcpu_info_release(struct vcpu *v)
 {
 	struct page_info *pg = v->info_page;
 
-	if (!pg)
-		return;
 	v->info_page = NULL;
-	if (v->info_private)
-		v->info = v->info_private;
-	else
-		v->info = (struct vcpu_info *)&v->domain->shared
-				  ->vcpu_info[v->id];
+	if (READ_ONCE(v->info) == &dead_info)
+		return;
+	WRITE_ONCE(v->info, &dead_info);
 	smp_quiesce();
-	page_put_and_type(pg);
+	if (pg)
+		page_put_and_type(pg);
 }

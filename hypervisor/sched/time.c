@@ -199,13 +199,13 @@ static u64 wc_base_ns; /* wall clock at system time 0 */
 
 void time_update_wallclock(struct domain *d)
 {
-	struct shared_info *s = d->shared;
+	unsigned long flags = spin_lock_irqsave(&wc_lock);
+	struct shared_info *s = READ_ONCE(d->shared);
 	u64 base, sec;
 	u32 version;
 
 	if (!s)
-		return;
-	spin_lock(&wc_lock);
+		goto out;
 	base = wc_base_ns + (u64)d->time_offset * 1000000000;
 	sec = base / 1000000000;
 	version = READ_ONCE(s->wc_version) & ~1U;
@@ -216,17 +216,18 @@ void time_update_wallclock(struct domain *d)
 	s->wc_nsec = base % 1000000000;
 	smp_wmb();
 	WRITE_ONCE(s->wc_version, version + 2);
-	spin_unlock(&wc_lock);
+out:
+	spin_unlock_irqrestore(&wc_lock, flags);
 }
 
 void time_set_wallclock(u64 secs, u32 nsecs, s_time_t at)
 {
 	struct domain *d = NULL;
+	unsigned long flags = spin_lock_irqsave(&wc_lock);
 	u32 next = 0;
 
-	spin_lock(&wc_lock);
 	wc_base_ns = secs * 1000000000 + nsecs - at;
-	spin_unlock(&wc_lock);
+	spin_unlock_irqrestore(&wc_lock, flags);
 	while ((d = domain_get_next(next)) != NULL) {
 		next = d->id + 1U;
 		time_update_wallclock(d);
