@@ -111,16 +111,23 @@ static unsigned int pick_cpu(const struct vcpu *v)
 	return best;
 }
 
+/* The weight may change while it is counted. */
+static void load_add(struct runqueue *rq, struct sched_vcpu *s)
+{
+	s->load = READ_ONCE(s->dom->weight);
+	rq->load += s->load;
+}
+
 static void enqueue(struct runqueue *rq, struct sched_vcpu *s)
 {
 	rq_enqueue(rq, s);
-	rq->load += s->dom->weight;
+	load_add(rq, s);
 }
 
 static void dequeue(struct runqueue *rq, struct sched_vcpu *s)
 {
 	rq_dequeue(rq, s);
-	rq->load -= min((u32)s->dom->weight, rq->load);
+	rq->load -= s->load;
 }
 
 /* s was queued on rq: must its CPU look? */
@@ -447,11 +454,13 @@ static void schedule(void)
 	struct runqueue *rq = this_cpu()->sched;
 	struct sched_vcpu *s;
 	unsigned int old_cpu;
+	u32 was_load;
 	s_time_t now;
 
 	irq_disable();
 	spin_lock(&rq->lock);
 	now = NOW();
+	was_load = rq->curr ? rq->curr->load : 0;
 	s = choose(rq, prev, now);
 	next = s ? to_vcpu(s) : this_cpu()->idle;
 	arm_slice(rq, s, now);
@@ -460,11 +469,10 @@ static void schedule(void)
 		irq_enable();
 		return;
 	}
-	if (rq->curr)
-		rq->load -= min((u32)rq->curr->dom->weight, rq->load);
+	rq->load -= was_load;
 	rq->curr = s;
 	if (s) {
-		rq->load += s->dom->weight;
+		load_add(rq, s);
 		s->run_start = now;
 		s->on_cpu = true;
 		cpumask_clear_if(rq->cpu, &idle_cpus);

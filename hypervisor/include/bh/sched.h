@@ -30,6 +30,7 @@ struct sched_vcpu {
 	cpumask_t hard, soft; /* soft is only a preference */
 	cpumask_t saved_hard; /* SCHEDOP_pin_override */
 	bool pinned_override;
+	u16 load; /* weight it counts with in its queue's load */
 	bool queued, yield, parked; /* parked: over its cap */
 	bool has_soft; /* soft is not a superset of hard */
 	bool on_cpu;   /* running, or its state is still in the CPU */
