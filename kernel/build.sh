@@ -19,7 +19,7 @@ usage() {
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-ci=0 source= out=
+ci=0 source="" out=""
 while [[ ${1:-} == --* ]]; do
 	case $1 in
 	--ci) ci=1 ;;
@@ -118,7 +118,7 @@ check_config() {
 		*) grep -qxF "$line" "$out/obj/.config" ;;
 		esac && continue
 		echo "kernel $name: asked for '$line', got" \
-			"'$(grep -E "^(# )?$want[= ]" "$out/obj/.config" || echo nothing)'" >&2
+			"'$(grep -E "^(# )?${want}[= ]" "$out/obj/.config" || echo nothing)'" >&2
 		lost=1
 	done
 	[[ $lost == 0 ]] || {
