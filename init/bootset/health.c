@@ -66,7 +66,8 @@ static bool command_ok(const char *const argv[])
 	if (pid < 0)
 		return false;
 	if (!pid) {
-		freopen("/dev/null", "w", stdout);
+		if (!freopen("/dev/null", "w", stdout))
+			_exit(126);
 		execvp(argv[0], (char *const *)argv);
 		_exit(127);
 	}

@@ -45,8 +45,10 @@ static void map_unmap(void)
 {
 	u64 *data = page(), *window = page();
 	struct gnttab_map_grant_ref m = {
-		.host_addr = (u64)window, .flags = GNTMAP_host_map,
-		.ref = 10, .dom = self,
+		.host_addr = (u64)window,
+		.flags = GNTMAP_host_map,
+		.ref = 10,
+		.dom = self,
 	};
 	struct gnttab_unmap_grant_ref u;
 
@@ -85,7 +87,9 @@ static void refusals(void)
 {
 	u64 *data = page(), *window = page();
 	struct gnttab_map_grant_ref m = {
-		.host_addr = (u64)window, .flags = GNTMAP_host_map, .ref = 11,
+		.host_addr = (u64)window,
+		.flags = GNTMAP_host_map,
+		.ref = 11,
 		.dom = self,
 	};
 
@@ -132,8 +136,11 @@ static void copy(void)
 	u8 *a = page(), *b = page();
 	struct gnttab_copy c = {
 		.source = { .u.ref = 13, .domid = self, .offset = 16 },
-		.dest = { .u.gmfn = mfn_of(b), .domid = DOMID_SELF, .offset = 8 },
-		.len = 32, .flags = GNTCOPY_source_gref,
+		.dest = { .u.gmfn = mfn_of(b),
+			  .domid = DOMID_SELF,
+			  .offset = 8 },
+		.len = 32,
+		.flags = GNTCOPY_source_gref,
 	};
 
 	for (int i = 0; i < 4096; i++)

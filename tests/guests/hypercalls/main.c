@@ -7,8 +7,10 @@
 
 static void unknown_numbers(void)
 {
-	static const u16 absent[] = { 6,  11, 16, 19, 27, 28, 31, 34, 37, 39,
-				      41, 42, 43, 47, 49, 55, 56, 63, 64, 4095 };
+	static const u16 absent[] = {
+		6,  11, 16, 19, 27, 28, 31, 34, 37, 39,
+		41, 42, 43, 47, 49, 55, 56, 63, 64, 4095
+	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(absent); i++)
 		EQ(HC0(absent[i]), -E_NOSYS);

@@ -14,12 +14,13 @@ static trap_fn *handlers[258];
 static char shared_page[4096] PAGE_ALIGNED;
 
 #define STUB(v) void trap_stub_##v(void);
-STUB(0) STUB(1) STUB(2) STUB(3) STUB(4) STUB(5) STUB(6) STUB(7) STUB(8)
-STUB(9) STUB(10) STUB(11) STUB(12) STUB(13) STUB(14) STUB(15) STUB(16)
-STUB(17) STUB(18) STUB(19) STUB(128)
+STUB(0)
+STUB(1) STUB(2) STUB(3) STUB(4) STUB(5) STUB(6) STUB(7) STUB(8) STUB(9) STUB(10)
+	STUB(11) STUB(12) STUB(13) STUB(14) STUB(15) STUB(16) STUB(17) STUB(18)
+		STUB(19) STUB(128)
 #undef STUB
 
-void *memset(void *p, int c, size_t n)
+			void *memset(void *p, int c, size_t n)
 {
 	for (u8 *b = p; n--;)
 		*b++ = c;
@@ -78,12 +79,15 @@ void trap_handler(struct trap_frame *f)
 
 static void set_traps(void)
 {
-#define T(v, dpl) { v, dpl, FLAT_KERNEL_CS, (unsigned long)trap_stub_##v }
+#define T(v, dpl)                                                    \
+	{                                                            \
+		v, dpl, FLAT_KERNEL_CS, (unsigned long)trap_stub_##v \
+	}
 	static struct trap_info table[] = {
-		T(0, 0),  T(1, 0),  T(2, 0),  T(3, 3),	T(4, 3),  T(5, 0),
-		T(6, 0),  T(7, 0),  T(8, 0),  T(10, 0), T(11, 0), T(12, 0),
-		T(13, 0), T(14, 0), T(16, 0), T(17, 0), T(18, 0), T(19, 0),
-		T(128, 3), { 0, 0, 0, 0 }
+		T(0, 0),  T(1, 0),  T(2, 0),  T(3, 3),   T(4, 3),
+		T(5, 0),  T(6, 0),  T(7, 0),  T(8, 0),   T(10, 0),
+		T(11, 0), T(12, 0), T(13, 0), T(14, 0),  T(16, 0),
+		T(17, 0), T(18, 0), T(19, 0), T(128, 3), { 0, 0, 0, 0 }
 	};
 #undef T
 	struct callback_register cb = {
@@ -116,7 +120,8 @@ void guest_main(void)
 	set_traps();
 	EQ(map((u64)shared_page,
 	       start_info_ptr->shared_info | PTE_P | PTE_W | PTE_U | PTE_A,
-	       UVMF_INVLPG), 0);
+	       UVMF_INVLPG),
+	   0);
 	shared = (struct shared_info *)shared_page;
 	test_main();
 	finish();

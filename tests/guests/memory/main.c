@@ -44,8 +44,12 @@ static void exchange(void)
 	u64 *p[4];
 	xen_pfn_t in[4], out;
 	struct xen_memory_exchange x = {
-		.in = { .nr_extents = 4, .extent_order = 0, .domid = DOMID_SELF },
-		.out = { .nr_extents = 1, .extent_order = 2, .mem_flags = 32,
+		.in = { .nr_extents = 4,
+			.extent_order = 0,
+			.domid = DOMID_SELF },
+		.out = { .nr_extents = 1,
+			 .extent_order = 2,
+			 .mem_flags = 32,
 			 .domid = DOMID_SELF },
 	};
 

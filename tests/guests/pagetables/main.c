@@ -59,8 +59,8 @@ static void tables_stay_read_only(void)
 		u64 ma = pte_maddr((u64)p, level);
 		u64 *table = va_of_mfn(ma >> 12);
 
-		CHECK(map((u64)p, (ma & PTE_FRAME) | PTE_P | PTE_W | PTE_U,
-			  0) < 0);
+		CHECK(map((u64)p, (ma & PTE_FRAME) | PTE_P | PTE_W | PTE_U, 0) <
+		      0);
 		CHECK(RW(table) < 0);
 		/* Reading is fine. */
 		EQ(map((u64)p, (ma & PTE_FRAME) | PTE_P | PTE_U, UVMF_INVLPG),
@@ -92,8 +92,7 @@ static void pin(void)
 	EQ(RW(l1), 0);
 	EQ(RW(data), 0);
 	/* Wrong levels. */
-	CHECK(mmuext(MMUEXT_PIN_L4_TABLE,
-		     pte_maddr((u64)l1, 1) >> 12, 0) < 0);
+	CHECK(mmuext(MMUEXT_PIN_L4_TABLE, pte_maddr((u64)l1, 1) >> 12, 0) < 0);
 	CHECK(mmuext(MMUEXT_PIN_L1_TABLE, ~0UL, 0) < 0);
 	CHECK(mmuext(MMUEXT_NEW_BASEPTR, mfn_of(data), 0) < 0);
 	EQ(mmuext(999, 0, 0), -E_NOSYS);
@@ -142,17 +141,21 @@ static void emulated_writes(void)
 	u64 old = *slot, val;
 
 	EQ(HC(__HYPERVISOR_vm_assist, VMASST_CMD_enable,
-	      VMASST_TYPE_writable_pagetables), 0);
+	      VMASST_TYPE_writable_pagetables),
+	   0);
 	CHECK(!TRAPS(*slot = 0));
 	EQ(*slot, 0);
 	CHECK(!TRAPS(*slot = old));
 	CHECK((*slot & PTE_FRAME) == (old & PTE_FRAME));
 	val = 0;
-	CHECK(!TRAPS(({ __asm__ volatile("xchg %0, %1" : "+r"(val), "+m"(*slot)); })));
+	CHECK(!TRAPS(({
+		__asm__ volatile("xchg %0, %1" : "+r"(val), "+m"(*slot));
+	})));
 	CHECK((val & PTE_FRAME) == (old & PTE_FRAME));
 	EQ(*slot, 0);
 	*slot = old;
-	CHECK(!TRAPS(__asm__ volatile("lock; andb $0xfd, %0" : "+m"(*(volatile u8 *)slot))));
+	CHECK(!TRAPS(__asm__ volatile("lock; andb $0xfd, %0"
+				      : "+m"(*(volatile u8 *)slot))));
 	EQ(*slot & PTE_W, 0);
 	CHECK(!TRAPS(__asm__ volatile("lock; btsq $1, %0" : "+m"(*slot))));
 	EQ(*slot & PTE_W, PTE_W);

@@ -103,8 +103,8 @@ static bool start_second(void)
 	ctx.kernel_ss = FLAT_KERNEL_SS;
 	ctx.kernel_sp = (u64)stack + sizeof(stack) - 8;
 	ctx.ctrlreg[3] = mfn_of((void *)start_info_ptr->pt_base) << 12;
-	ctx.trap_ctxt[14] = (struct trap_info){ 14, 0, FLAT_KERNEL_CS,
-						(u64)trap_stub_14 };
+	ctx.trap_ctxt[14] =
+		(struct trap_info){ 14, 0, FLAT_KERNEL_CS, (u64)trap_stub_14 };
 	rc = HC(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, &ctx);
 	EQ(rc, 0);
 	EQ(HC(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);

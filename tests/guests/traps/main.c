@@ -22,8 +22,11 @@ static void exceptions(void)
 	EQ(last_trap.ss & 0xfffc, 0xe028);
 	EQ(last_trap.rflags & 0x3000, 0);
 
-	CHECK(TRAPS(ASM("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx" :
-			: : "eax", "ecx", "edx")));
+	CHECK(TRAPS(ASM(
+		"xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx"
+		:
+		:
+		: "eax", "ecx", "edx")));
 	EQ(last_trap.vector, 0);
 
 	CHECK(TRAPS(ASM("int3")));
@@ -139,10 +142,12 @@ static void descriptors(void)
 	EQ(HC(__HYPERVISOR_set_gdt, frames, 8), 0);
 	CHECK(RW(gdt) < 0); /* a descriptor page is never writable */
 	EQ(HC(__HYPERVISOR_update_descriptor, mfn_of(gdt) << 12 | 24,
-	      0x00affb000000ffffUL), 0);
+	      0x00affb000000ffffUL),
+	   0);
 	EQ(gdt[3], 0x00affb000000ffffUL);
 	EQ(HC(__HYPERVISOR_update_descriptor, mfn_of(gdt) << 12 | 32,
-	      0x00008b0000000067UL), -E_INVAL);
+	      0x00008b0000000067UL),
+	   -E_INVAL);
 	EQ(HC(__HYPERVISOR_set_gdt, frames, 0), 0);
 	EQ(RW(gdt), 0);
 }
