@@ -538,12 +538,15 @@ int bh_domain_load(struct bh_hv *h, const struct bh_guest_cfg *c,
 {
 	struct build b = { .h = h, .domid = d->domid, .k = k, .e = e };
 	uint64_t nr_pages = c->memory_kib >> 2;
+	struct xen_sysctl_physinfo pi;
 	xen_pfn_t frame;
 	int r;
 
 	r = bh_layout_plan(k, nr_pages, initrd_len, &b.l, e);
 	if (r < 0)
 		return r;
+	if (bh_hv_physinfo(h, &pi) == 0 && nr_pages > pi.free_pages)
+		return no_memory(h, nr_pages, e);
 	b.p2m = calloc((size_t)nr_pages, sizeof(*b.p2m));
 	if (!b.p2m)
 		return bh_fail(e, -ENOMEM, "out of memory in dom0");
