@@ -55,7 +55,7 @@ def tiny():
     with dom0("tiny") as m:
         prepare(m)
         m.run("vm-bootstrap -q template build tiny", 240)
-        print(m.run("time vm-bootstrap create t1 --template tiny --bridge xenbr0 --ip 10.9.0.2/24 "
+        print(m.run("vm-bootstrap create t1 --template tiny --bridge xenbr0 --ip 10.9.0.2/24 "
                     "--start --wait --timeout 200", 400))
         out = m.run("bhctl list; vm-bootstrap list", 60)
         check("t1 runs", out.count("t1") == 2 and "running" in out, out)
@@ -74,7 +74,7 @@ def debian():
         prepare(m)
         m.run("vm-bootstrap -q template import /var/tmp/d.tar --name debian-12; "
               "ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519", 900)
-        print(m.run("time vm-bootstrap create web1 --template debian-12 --memory 384M --disk 8G "
+        print(m.run("vm-bootstrap create web1 --template debian-12 --memory 384M --disk 8G "
                     "--ip 10.9.0.10/24 --bridge xenbr0 --ssh-key /root/.ssh/id_ed25519.pub "
                     "--start --wait --timeout 400", 600))
         ssh = "ssh -o StrictHostKeyChecking=no -o ConnectTimeout=60 root@10.9.0.10 "
