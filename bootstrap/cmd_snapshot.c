@@ -229,8 +229,6 @@ static int rollback_thin(struct snap_ctx *c, struct journal **j)
 static int rollback_classic(struct snap_ctx *c, struct journal **j)
 {
 	const char *when = lv_tag(c->sv, TAG_TIME);
-	_cleanup_free_ char *cow = xasprintf("%llu",
-					     (unsigned long long)c->sv->size);
 	_cleanup_free_ char *ttag = xasprintf(TAG_TIME "%s", when ? when : "");
 	_cleanup_free_ char *full = xasprintf("%s/%s", c->g.vg, c->snap);
 	_cleanup_free_ char *size = xasprintf("%llu",
@@ -239,7 +237,7 @@ static int rollback_classic(struct snap_ctx *c, struct journal **j)
 			       "bulkhead.merge=1", full, NULL };
 	int r;
 
-	if (!cow || !ttag || !full || !size)
+	if (!ttag || !full || !size)
 		return oom();
 	/*
 	 * The mark keeps a repeated merge from ever touching the snapshot
