@@ -34,6 +34,8 @@ int ui_ask(void)
 	};
 	int r;
 
+	if (newtInit())
+		return -ENOTTY;
 	snprintf(mem, sizeof(mem), "%u", answers.dom0_mib);
 	snprintf(cpus, sizeof(cpus), "%u", answers.dom0_vcpus);
 	snprintf(intro, sizeof(intro),
@@ -48,8 +50,6 @@ int ui_ask(void)
 	m = strdup(answers.dom0_mib ? mem : "");
 	c = strdup(answers.dom0_vcpus ? cpus : "");
 
-	if (newtInit())
-		return -ENOTTY;
 	newtCls();
 	newtDrawRootText(0, 0, "Bulkhead: turn this server into a host");
 	r = newtWinEntries((char *)"Bulkhead setup", intro, 60, 5, 5, 40,

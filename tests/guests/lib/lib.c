@@ -13,12 +13,13 @@ volatile bool trap_armed;
 static trap_fn *handlers[258];
 static char shared_page[4096] PAGE_ALIGNED;
 
+/* clang-format off */
 #define STUB(v) void trap_stub_##v(void);
-STUB(0)
-STUB(1) STUB(2) STUB(3) STUB(4) STUB(5) STUB(6) STUB(7) STUB(8) STUB(9) STUB(10)
-	STUB(11) STUB(12) STUB(13) STUB(14) STUB(15) STUB(16) STUB(17) STUB(18)
-		STUB(19) STUB(128)
+STUB(0) STUB(1) STUB(2) STUB(3) STUB(4) STUB(5) STUB(6) STUB(7) STUB(8)
+STUB(9) STUB(10) STUB(11) STUB(12) STUB(13) STUB(14) STUB(15) STUB(16)
+STUB(17) STUB(18) STUB(19) STUB(128)
 #undef STUB
+/* clang-format on */
 
 			void *memset(void *p, int c, size_t n)
 {
