@@ -165,7 +165,9 @@ static bool emul_string_io(struct insn *in, u8 op)
 	struct vcpu *v = in->v;
 	bool out = op & 2, rep = in->rep || in->repne;
 	unsigned int len = !(op & 1) ? 1 : in->opsize16 ? 2 : 4;
-	u64 mask = in->code64 != in->addrsize ? ~0UL : 0xffffffff;
+	u64 mask = in->code64 && !in->addrsize ? ~0UL :
+		   in->code64 || !in->addrsize ? 0xffffffff :
+						 0xffff;
 	u64 *index = out ? &regs->rsi : &regs->rdi;
 	long step = regs->rflags & RFLAGS_DF ? -(long)len : (long)len;
 	unsigned long base = 0;
