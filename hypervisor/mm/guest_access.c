@@ -158,25 +158,52 @@ int clear_guest(gptr_t dst, unsigned long n)
 DEFINE_GET(u64, get_guest_u64)
 DEFINE_GET(u8, get_guest_u8)
 
-int put_guest_u64(gptr_t dst, u64 v)
+int get_guest_words(u64 *v, gptr_t src, unsigned int n)
 {
-	unsigned long a = mask_spec(dst.a);
+	const u64 *p = (const u64 *)mask_spec(src.a);
 	int rc = 0;
 
-	if (unlikely(!gptr_ok(dst, sizeof(v))))
+	if (unlikely(!gptr_ok(src, n * sizeof(*v))))
 		return -EFAULT;
 	guest_open();
-	__asm__ volatile("1: mov %2, %1\n"
-			 "2:\n\t"
-			 ".pushsection .text.fixup, \"ax\"\n"
-			 "3: mov %3, %0\n\t"
-			 "jmp 2b\n\t"
-			 ".popsection\n\t" EX_TABLE(1b, 3b)
-			 : "+r"(rc), "=m"(*(u64 *)a)
-			 : "r"(v), "i"(-EFAULT));
+	for (unsigned int i = 0; i < n; i++) {
+		u64 x = 0;
+
+		__asm__ volatile("1: mov %2, %1\n"
+				 "2:\n\t"
+				 ".pushsection .text.fixup, \"ax\"\n"
+				 "3: mov %3, %0\n\t"
+				 "jmp 2b\n\t"
+				 ".popsection\n\t" EX_TABLE(1b, 3b)
+				 : "+r"(rc), "+r"(x)
+				 : "m"(p[i]), "i"(-EFAULT));
+		v[i] = x;
+	}
 	guest_close();
 	return rc;
 }
+
+#define DEFINE_PUT(type, name)                                                 \
+	int name(gptr_t dst, type v)                                           \
+	{                                                                      \
+		unsigned long a = mask_spec(dst.a);                            \
+		int rc = 0;                                                    \
+		if (unlikely(!gptr_ok(dst, sizeof(v))))                        \
+			return -EFAULT;                                        \
+		guest_open();                                                  \
+		__asm__ volatile("1: mov %2, %1\n"                             \
+				 "2:\n\t"                                      \
+				 ".pushsection .text.fixup, \"ax\"\n"          \
+				 "3: mov %3, %0\n\t"                           \
+				 "jmp 2b\n\t"                                  \
+				 ".popsection\n\t" EX_TABLE(1b, 3b)            \
+				 : "+r"(rc), "=m"(*(type *)a)                  \
+				 : "r"(v), "i"(-EFAULT));                      \
+		guest_close();                                                 \
+		return rc;                                                     \
+	}
+DEFINE_PUT(u64, put_guest_u64)
+DEFINE_PUT(u32, put_guest_u32)
 
 int cmpxchg_guest_u64(gptr_t p, u64 *old, u64 new)
 {

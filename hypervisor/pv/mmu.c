@@ -66,7 +66,7 @@ int pv_new_baseptr(struct vcpu *v, mfn_t mfn)
 	mfn_t old = v->pv.kernel_l4;
 	int rc;
 
-	rc = pv_drain_deferred(v);
+	rc = drain_deferred(v);
 	if (unlikely(rc))
 		return rc;
 	if (mfn_eq(mfn, old)) {

@@ -195,6 +195,11 @@ static inline u64 *l1_lock_va(struct vcpu *v, unsigned long va,
 	return NULL;
 }
 
+static inline int drain_deferred(struct vcpu *v)
+{
+	return likely(!v->pv.deferred[0]) ? 0 : pv_drain_deferred(v);
+}
+
 /* Update of an entry of a validated level 2..4 table pg, referenced by the
  * caller. 0, -E, -ERESTART. */
 int pv_mod_table(struct vcpu *v, struct page_info *pg, unsigned int level,

@@ -204,24 +204,39 @@ static int update_other(struct batch *b, u64 ptr, u64 val, bool preserve_ad)
 	return rc;
 }
 
-static inline int update_one(struct batch *b, u64 ptr, u64 val,
-			     bool preserve_ad)
+/* Another table than the one before: locked for what follows if it is one of
+ * level 1 (0), else the update is done here (*rc). */
+static bool __attribute__((noinline)) batch_switch(struct batch *b, u64 ptr,
+						   u64 val, bool preserve_ad,
+						   int *rc)
 {
 	unsigned long mfn = ptr >> PAGE_SHIFT;
 	struct page_info *pg = frame_table + mfn;
 
-	if (pg != b->locked) {
-		batch_unlock(b);
-		if (unlikely(!frame_is_ram(mfn)))
-			return -EINVAL;
-		if (!page_lock(pg, PGT_L1))
-			return update_other(b, ptr, val, preserve_ad);
-		if (unlikely(pg->owner != domain_frame(b->d))) {
-			page_unlock(pg);
-			return -EINVAL;
-		}
-		b->locked = pg;
+	batch_unlock(b);
+	*rc = -EINVAL;
+	if (unlikely(!frame_is_ram(mfn)))
+		return false;
+	if (!page_lock(pg, PGT_L1)) {
+		*rc = update_other(b, ptr, val, preserve_ad);
+		return false;
 	}
+	if (unlikely(pg->owner != domain_frame(b->d))) {
+		page_unlock(pg);
+		return false;
+	}
+	b->locked = pg;
+	return true;
+}
+
+static inline int update_one(struct batch *b, u64 ptr, u64 val,
+			     bool preserve_ad)
+{
+	int rc;
+
+	if (frame_table + (ptr >> PAGE_SHIFT) != b->locked &&
+	    !batch_switch(b, ptr, val, preserve_ad, &rc))
+		return rc;
 	return l1_update(b->d, b->pgd, maddr_to_virt(ptr & ~7UL), 0, val,
 			 preserve_ad ? L1_PRESERVE_AD : 0);
 }
@@ -247,10 +262,10 @@ static int batch_run(struct batch *b, const struct mmu_update *r, u32 n,
 		switch (r[i].ptr & 7) {
 		case MMU_NORMAL_PT_UPDATE:
 		case MMU_PT_UPDATE_NO_TRANSLATE:
-			rc = update_one(b, r[i].ptr, r[i].val, false);
-			break;
 		case MMU_PT_UPDATE_PRESERVE_AD:
-			rc = update_one(b, r[i].ptr, r[i].val, true);
+			rc = update_one(b, r[i].ptr, r[i].val,
+					(r[i].ptr & 7) ==
+						MMU_PT_UPDATE_PRESERVE_AD);
 			break;
 		case MMU_MACHPHYS_UPDATE:
 			rc = update_m2p(b, r[i].ptr, r[i].val);
@@ -282,7 +297,7 @@ static long update_all(struct batch *b, unsigned long a[6], u32 count, u32 *done
 			rc = -ERESTART;
 	}
 	if (rc == 0 || rc == -ERESTART) {
-		if (unlikely(pv_drain_deferred(b->v)))
+		if (unlikely(drain_deferred(b->v)))
 			rc = -ERESTART;
 		a[1] = count | PREEMPTED;
 	}
@@ -318,6 +333,38 @@ static int batch_domains(struct batch *b, u32 foreign)
 	return rc;
 }
 
+/*
+ * One entry of a level-1 table of the caller's own, which is what Linux does
+ * most. False: something else; nothing has been done.
+ */
+static bool update_single(struct vcpu *v, const unsigned long a[6], long *rc)
+{
+	struct domain *d = v->domain;
+	struct page_info *pg;
+	u64 req[2];
+	int err;
+
+	if (get_guest_words(req, GPTR(a[0]), 2))
+		return false;
+	if ((req[0] & 7) & ~MMU_PT_UPDATE_PRESERVE_AD ||
+	    !frame_is_ram(req[0] >> PAGE_SHIFT))
+		return false;
+	pg = frame_table + (req[0] >> PAGE_SHIFT);
+	if (!page_trylock(pg, PGT_L1))
+		return false;
+	if (unlikely(pg->owner != domain_frame(d))) {
+		page_unlock(pg);
+		return false;
+	}
+	err = l1_update(d, d, maddr_to_virt(req[0] & ~7UL), 0, req[1],
+			req[0] & 7 ? L1_PRESERVE_AD : 0);
+	page_unlock(pg);
+	if (a[2] && unlikely(put_guest_u32(GPTR(a[2]), !err)))
+		err = -EFAULT;
+	*rc = err;
+	return true;
+}
+
 long do_mmu_update(struct vcpu *v, unsigned long a[6])
 {
 	struct batch b = { .v = v };
@@ -325,8 +372,9 @@ long do_mmu_update(struct vcpu *v, unsigned long a[6])
 	gptr_t pdone = GPTR(a[2]);
 	long rc;
 
-	rc = pv_drain_deferred(v);
-	if (unlikely(rc))
+	if (unlikely(drain_deferred(v)))
+		return -ERESTART;
+	if (count == 1 && (u32)a[3] == DOMID_SELF && update_single(v, a, &rc))
 		return rc;
 	if (unlikely(count & PREEMPTED)) {
 		count &= ~PREEMPTED;
@@ -342,7 +390,7 @@ long do_mmu_update(struct vcpu *v, unsigned long a[6])
 		domain_put(b.d);
 	pv_put_pg_owner(v, b.pgd);
 	done += prior;
-	if (!gptr_null(pdone) && copy_to_guest(pdone, &done, sizeof(done)))
+	if (!gptr_null(pdone) && put_guest_u32(pdone, done))
 		rc = -EFAULT;
 	return rc;
 }

@@ -395,10 +395,11 @@ void pv_defer_release_to(struct vcpu *v, struct page_info *pg)
 
 int pv_drain_deferred(struct vcpu *v)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(v->pv.deferred); i++) {
+	/* From the last: [0] is empty only when all are (drain_deferred()). */
+	for (int i = ARRAY_SIZE(v->pv.deferred) - 1; i >= 0; i--) {
 		struct page_info *pg = v->pv.deferred[i];
 
-		if (likely(!pg))
+		if (!pg)
 			continue;
 		if (page_release_partial(pg, true))
 			return -ERESTART;

@@ -217,12 +217,11 @@ long do_mmuext_op(struct vcpu *v, unsigned long a[6])
 	u32 count = (u32)a[1] & ~PREEMPTED, done = 0, prior = 0;
 	gptr_t pdone = GPTR(a[2]);
 	struct domain *pgd;
-	long rc;
+	long rc = 0;
 	int err;
 
-	rc = pv_drain_deferred(v);
-	if (unlikely(rc))
-		return rc;
+	if (unlikely(drain_deferred(v)))
+		return -ERESTART;
 	if ((a[1] & PREEMPTED) && !gptr_null(pdone) &&
 	    copy_from_guest(&prior, pdone, sizeof(prior)))
 		return -EFAULT;
@@ -236,7 +235,8 @@ long do_mmuext_op(struct vcpu *v, unsigned long a[6])
 			rc = -ERESTART;
 			break;
 		}
-		if (copy_from_guest(&op, GPTR(a[0]), sizeof(op))) {
+		_Static_assert(sizeof(op) == 24, "guest ABI");
+		if (get_guest_words((u64 *)&op, GPTR(a[0]), 3)) {
 			rc = -EFAULT;
 			break;
 		}
@@ -245,14 +245,14 @@ long do_mmuext_op(struct vcpu *v, unsigned long a[6])
 			break;
 		a[0] += sizeof(op);
 		/* Finish one teardown before the next begins. */
-		if (unlikely(pv_drain_deferred(v)))
+		if (unlikely(drain_deferred(v)))
 			rc = -ERESTART;
 	}
 	if (rc == -ERESTART)
 		a[1] = count | PREEMPTED;
 	pv_put_pg_owner(v, pgd);
 	done += prior;
-	if (!gptr_null(pdone) && copy_to_guest(pdone, &done, sizeof(done)))
+	if (!gptr_null(pdone) && put_guest_u32(pdone, done))
 		rc = -EFAULT;
 	return rc;
 }

@@ -81,6 +81,14 @@ int copy_to_guest(gptr_t dst, const void *src, unsigned long n)
 	__builtin_memcpy((void *)dst.a, src, n);
 	return 0;
 }
+int get_guest_words(u64 *v, gptr_t src, unsigned int n)
+{
+	return copy_from_guest(v, src, n * 8);
+}
+int put_guest_u32(gptr_t dst, u32 v)
+{
+	return copy_to_guest(dst, &v, sizeof(v));
+}
 int get_guest_u64(u64 *v, gptr_t src)
 {
 	return -EFAULT;

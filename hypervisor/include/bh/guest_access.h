@@ -19,6 +19,9 @@ int __must_check clear_guest(gptr_t dst, unsigned long n);
 int __must_check get_guest_u64(u64 *v, gptr_t src);
 int __must_check get_guest_u8(u8 *v, gptr_t src);
 int __must_check put_guest_u64(gptr_t dst, u64 v);
+int __must_check put_guest_u32(gptr_t dst, u32 v);
+/* A few words, for arguments of hot calls. */
+int __must_check get_guest_words(u64 *v, gptr_t src, unsigned int n);
 /* 0 done; 1 *old did not match and was reloaded; -EFAULT. */
 int __must_check cmpxchg_guest_u64(gptr_t p, u64 *old, u64 new);
 /* NUL-terminated string of at most size-1 bytes; -E2BIG, -EFAULT. */
