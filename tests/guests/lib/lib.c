@@ -13,15 +13,15 @@ volatile bool trap_armed;
 static trap_fn *handlers[258];
 static char shared_page[4096] PAGE_ALIGNED;
 
-/* clang-format off */
-#define STUB(v) void trap_stub_##v(void);
-STUB(0) STUB(1) STUB(2) STUB(3) STUB(4) STUB(5) STUB(6) STUB(7) STUB(8)
-STUB(9) STUB(10) STUB(11) STUB(12) STUB(13) STUB(14) STUB(15) STUB(16)
-STUB(17) STUB(18) STUB(19) STUB(128)
-#undef STUB
-/* clang-format on */
+void trap_stub_0(void), trap_stub_1(void), trap_stub_2(void), trap_stub_3(void),
+	trap_stub_4(void), trap_stub_5(void), trap_stub_6(void),
+	trap_stub_7(void), trap_stub_8(void), trap_stub_9(void),
+	trap_stub_10(void), trap_stub_11(void), trap_stub_12(void),
+	trap_stub_13(void), trap_stub_14(void), trap_stub_15(void),
+	trap_stub_16(void), trap_stub_17(void), trap_stub_18(void),
+	trap_stub_19(void), trap_stub_128(void);
 
-			void *memset(void *p, int c, size_t n)
+void *memset(void *p, int c, size_t n)
 {
 	for (u8 *b = p; n--;)
 		*b++ = c;
