@@ -293,6 +293,7 @@ int cpu_policy_get(int which, struct domain *d, gptr_t leaves, u32 *nr_leaves,
 {
 	struct cpu_policy *p = d ? d->policy : NULL;
 	struct xen_msr_entry m[2];
+	u32 n;
 	int rc = d ? 0 : select_policy(which, &p);
 
 	if (rc)
@@ -307,7 +308,16 @@ int cpu_policy_get(int which, struct domain *d, gptr_t leaves, u32 *nr_leaves,
 			return -ENOBUFS;
 		if (copy_to_guest(leaves, p->leaf, p->nr * sizeof(p->leaf[0])))
 			return -EFAULT;
-		*nr_leaves = p->nr;
+		/* libxc writes its edited copy, empty leaves included, into a
+		 * buffer of the number it is told here: repeats of the first
+		 * leaf make that number large enough and change nothing. */
+		for (n = p->nr; n < min(*nr_leaves, (u32)POLICY_LEAVES_ASKED);
+		     n++)
+			if (copy_to_guest(gptr_add(leaves,
+						   n * sizeof(p->leaf[0])),
+					  &p->leaf[0], sizeof(p->leaf[0])))
+				return -EFAULT;
+		*nr_leaves = n;
 	}
 	if (!gptr_null(msrs)) {
 		if (*nr_msrs < ARRAY_SIZE(m))
