@@ -81,17 +81,15 @@ static long op_changeset(gptr_t arg)
 	return reply(arg, &info, sizeof(info));
 }
 
-long do_xen_version(struct vcpu *v, unsigned long a[6])
+static __attribute__((noinline)) long version_op(struct vcpu *v, u32 op,
+						 gptr_t arg)
 {
-	gptr_t arg = GPTR(a[1]);
 	static const xen_extraversion_t extra = ".7-bulkhead";
 	struct xen_platform_parameters params = {
 		.virt_start = HV_VIRT_START,
 	};
 
-	switch ((u32)a[0]) {
-	case XENVER_version:
-		return BH_XEN_MAJOR << 16 | BH_XEN_MINOR;
+	switch (op) {
 	case XENVER_extraversion:
 		return reply(arg, extra, sizeof(extra));
 	case XENVER_compile_info:
@@ -115,4 +113,12 @@ long do_xen_version(struct vcpu *v, unsigned long a[6])
 	default:
 		return -ENOSYS;
 	}
+}
+
+long do_xen_version(struct vcpu *v, unsigned long a[6])
+{
+	/* Guests use it as the call that does nothing but deliver events. */
+	if (likely((u32)a[0] == XENVER_version))
+		return BH_XEN_MAJOR << 16 | BH_XEN_MINOR;
+	return version_op(v, a[0], GPTR(a[1]));
 }

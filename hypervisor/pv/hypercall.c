@@ -15,7 +15,7 @@
 
 struct hcall {
 	hypercall_fn *fn;
-	u8 nargs; /* registers this call may read and clobber */
+	u8 nargs; /* registers this call may read and clobber, at most 4 */
 };
 
 #define HCALL(op, n) [__HYPERVISOR_##op] = { do_##op, (n) }
@@ -69,12 +69,6 @@ static void restart(struct cpu_user_regs *regs, const struct hcall *hc,
 		    const unsigned long a[6])
 {
 	switch (hc->nargs) {
-	case 6:
-		regs->r9 = a[5];
-		/* fall through */
-	case 5:
-		regs->r8 = a[4];
-		/* fall through */
 	case 4:
 		regs->r10 = a[3];
 		/* fall through */
@@ -94,14 +88,17 @@ void pv_hypercall(struct vcpu *v, struct cpu_user_regs *regs)
 {
 	unsigned long nr = regs->rax;
 	const struct hcall *hc = hcall_lookup(nr);
-	unsigned long a[6] = { regs->rdi, regs->rsi, regs->rdx,
-			       regs->r10, regs->r8,  regs->r9 };
+	unsigned long a[6]; /* no call here takes more than four */
 	long rc;
 
 	if (unlikely(!hc)) {
 		regs->rax = -ENOSYS;
 		return;
 	}
+	a[0] = regs->rdi;
+	a[1] = regs->rsi;
+	a[2] = regs->rdx;
+	a[3] = regs->r10;
 	v->stats_hypercalls[nr]++;
 	rc = hc->fn(v, a);
 	if (unlikely(rc == -ERESTART))

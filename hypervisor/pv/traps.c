@@ -38,39 +38,41 @@ void pv_toggle_mode(struct vcpu *v)
 
 /* RFLAGS as the guest may see them. */
 static unsigned long guest_rflags(const struct vcpu *v,
-				  const struct cpu_user_regs *regs)
+				  const struct cpu_user_regs *regs, u8 masked)
 {
 	unsigned long f = regs->rflags & ~(RFLAGS_IF | RFLAGS_IOPL);
 
-	if (!v->info->evtchn_upcall_mask)
+	if (!masked)
 		f |= RFLAGS_IF;
 	if (unlikely(VM_ASSIST(v->domain, VMASST_TYPE_architectural_iopl)))
 		f |= (unsigned long)v->pv.iopl << 12;
 	return f;
 }
 
-/* Writes n words below sp, w[0] lowest. SMAP is open for just this. */
-static __attribute__((always_inline)) inline bool push_words(unsigned long sp,
-							      const u64 *w,
-							      unsigned int n)
-{
-	u64 *p = (u64 *)sp;
+/* One word to or from guest memory, SMAP open; leaves by label `fault`. */
+#define PUT(p, off, val)                                                       \
+	__asm__ goto("1: movq %1, %c2(%0)\n\t" EX_TABLE(1b, %l[fault])         \
+		     :                                                         \
+		     : "r"(p), "r"((u64)(val)), "i"(off)                       \
+		     : "memory"                                                \
+		     : fault)
+#define GET(val, p, off)                                                       \
+	__asm__ goto("1: movq %c2(%1), %0\n\t" EX_TABLE(1b, %l[fault])         \
+		     : "=r"(val)                                               \
+		     : "r"(p), "i"(off)                                        \
+		     :                                                         \
+		     : fault)
 
+static __attribute__((always_inline)) inline void user_open(void)
+{
 	if (cpu_has.smap)
 		stac();
-	for (unsigned int i = 0; i < n; i++)
-		__asm__ goto("1: mov %1, %0\n\t" EX_TABLE(1b, %l[fault])
-			     :
-			     : "m"(p[i]), "r"(w[i])
-			     : "memory"
-			     : fault);
+}
+
+static __attribute__((always_inline)) inline void user_close(void)
+{
 	if (cpu_has.smap)
 		clac();
-	return true;
-fault:
-	if (cpu_has.smap)
-		clac();
-	return false;
 }
 
 /* Where the frame goes: its upper end. Also switches to the guest's kernel. */
@@ -104,41 +106,44 @@ static __attribute__((always_inline)) inline bool
 bounce(struct vcpu *v, struct cpu_user_regs *regs, unsigned long rip,
        bool mask, bool has_error, u32 error)
 {
-	bool was_kernel = v->pv.kernel_mode;
-	u64 cs = (was_kernel ? regs->cs & ~3UL : regs->cs) |
-		 (u64)v->info->evtchn_upcall_mask << 32;
+	u8 masked = v->info->evtchn_upcall_mask;
+	u64 cs = (v->pv.kernel_mode ? regs->cs & ~3UL : regs->cs) |
+		 (u64)masked << 32;
 	unsigned long sp = kernel_stack(v, regs);
-	u64 w[8];
-	bool ok;
 
-	w[0] = regs->rcx;
-	w[1] = regs->r11;
+	/* The frame is written from its end; error and the two registers go
+	 * below what every frame has. */
+	if (unlikely(!stack_ok(sp, 64)))
+		goto bad;
+	user_open();
+	PUT(sp, -8, regs->ss);
+	PUT(sp, -16, regs->rsp);
+	PUT(sp, -24, guest_rflags(v, regs, masked));
+	PUT(sp, -32, cs);
+	PUT(sp, -40, regs->rip);
 	if (has_error) {
-		w[2] = error;
-		w[3] = regs->rip;
-		w[4] = cs;
-		w[5] = guest_rflags(v, regs);
-		w[6] = regs->rsp;
-		w[7] = regs->ss;
-		ok = stack_ok(sp, 64) && push_words(sp -= 64, w, 8);
+		PUT(sp, -48, error);
+		PUT(sp, -56, regs->r11);
+		PUT(sp, -64, regs->rcx);
+		sp -= 64;
 	} else {
-		w[2] = regs->rip;
-		w[3] = cs;
-		w[4] = guest_rflags(v, regs);
-		w[5] = regs->rsp;
-		w[6] = regs->ss;
-		ok = stack_ok(sp, 56) && push_words(sp -= 56, w, 7);
+		PUT(sp, -48, regs->r11);
+		PUT(sp, -56, regs->rcx);
+		sp -= 56;
 	}
-	if (unlikely(!ok)) {
-		domain_crash(v->domain,
-			     "no writable kernel stack at %#lx for a trap frame (handler %#lx)",
-			     sp, rip);
-		return false;
-	}
+	user_close();
 	if (mask)
 		v->info->evtchn_upcall_mask = 1;
 	enter_handler(regs, rip, sp);
 	return true;
+
+fault:
+	user_close();
+bad:
+	domain_crash(v->domain,
+		     "no writable kernel stack at %#lx for a trap frame (handler %#lx)",
+		     sp, rip);
+	return false;
 }
 
 static void no_handler(struct vcpu *v, unsigned int vector, u32 error)
@@ -284,18 +289,18 @@ void pv_iret_fault(struct vcpu *v, struct cpu_user_regs *regs)
 void pv_bounce_failsafe(struct vcpu *v, struct cpu_user_regs *regs,
 			const u16 sel[4])
 {
-	bool was_kernel = v->pv.kernel_mode;
+	u8 masked = v->info->evtchn_upcall_mask;
 	u64 w[11] = {
 		regs->rcx, regs->r11, sel[0], sel[1], sel[2], sel[3],
 		regs->rip,
-		(was_kernel ? regs->cs & ~3UL : regs->cs) |
-			(u64)v->info->evtchn_upcall_mask << 32,
-		guest_rflags(v, regs), regs->rsp, regs->ss,
+		(v->pv.kernel_mode ? regs->cs & ~3UL : regs->cs) |
+			(u64)masked << 32,
+		guest_rflags(v, regs, masked), regs->rsp, regs->ss,
 	};
-	unsigned long sp = kernel_stack(v, regs);
+	unsigned long sp = kernel_stack(v, regs) - sizeof(w);
 
-	if (!v->pv.failsafe_callback || !stack_ok(sp, sizeof(w)) ||
-	    !push_words(sp -= sizeof(w), w, ARRAY_SIZE(w))) {
+	if (!v->pv.failsafe_callback ||
+	    copy_to_guest(GPTR(sp), w, sizeof(w))) {
 		domain_crash(v->domain,
 			     "segment registers cannot be loaded and the failsafe callback cannot be called");
 		return;
@@ -307,21 +312,50 @@ void pv_bounce_failsafe(struct vcpu *v, struct cpu_user_regs *regs,
 
 /* ---- the IRET hypercall ----------------------------------------------------------- */
 
-struct iret_frame {
-	u64 rax, r11, rcx, flags, rip, cs, rflags, rsp, ss;
-};
+/* Offsets in its frame. */
+#define IRET_RAX    0
+#define IRET_R11    8
+#define IRET_RCX    16
+#define IRET_FLAGS  24
+#define IRET_RIP    32
+#define IRET_CS	    40
+#define IRET_RFLAGS 48
+#define IRET_RSP    56
+#define IRET_SS	    64
+#define IRET_SIZE   72
+
+/* Everything that is rare: assists, NMIs. */
+static __attribute__((noinline)) void iret_rare(struct vcpu *v, u64 rflags)
+{
+	if (VM_ASSIST(v->domain, VMASST_TYPE_architectural_iopl))
+		v->pv.iopl = rflags >> 12 & 3;
+	if (v->pv.nmi_masked) {
+		v->pv.nmi_masked = false;
+		v->pv.work = 1;
+	}
+}
 
 long do_iret(struct vcpu *v, unsigned long a[6])
 {
 	struct cpu_user_regs *regs = guest_regs();
-	struct iret_frame f;
+	unsigned long sp = regs->rsp;
+	u64 rax, r11, rcx, flags, rip, cs, rflags, rsp, ss;
 
-	if (unlikely(copy_from_guest(&f, GPTR(regs->rsp), sizeof(f)))) {
-		domain_crash(v->domain, "iret frame at %#lx cannot be read",
-			     regs->rsp);
-		return 0;
-	}
-	if ((f.cs & 3) == 3) {
+	if (unlikely(!stack_ok(sp + IRET_SIZE, IRET_SIZE)))
+		goto bad;
+	user_open();
+	GET(rax, sp, IRET_RAX);
+	GET(r11, sp, IRET_R11);
+	GET(rcx, sp, IRET_RCX);
+	GET(flags, sp, IRET_FLAGS);
+	GET(rip, sp, IRET_RIP);
+	GET(cs, sp, IRET_CS);
+	GET(rflags, sp, IRET_RFLAGS);
+	GET(rsp, sp, IRET_RSP);
+	GET(ss, sp, IRET_SS);
+	user_close();
+
+	if ((cs & 3) == 3) {
 		if (unlikely(mfn_eq(v->pv.user_l4, INVALID_MFN))) {
 			domain_crash(v->domain,
 				     "iret to user mode without a user page table");
@@ -329,29 +363,32 @@ long do_iret(struct vcpu *v, unsigned long a[6])
 		}
 		pv_toggle_mode(v);
 	}
-	if (unlikely(VM_ASSIST(v->domain, VMASST_TYPE_architectural_iopl)))
-		v->pv.iopl = f.rflags >> 12 & 3;
-	regs->rip = f.rip;
-	regs->cs = f.cs | 3;
-	regs->ss = f.ss | 3;
-	regs->rsp = f.rsp;
-	regs->rflags = (f.rflags & 0x254dd5) | RFLAGS_IF | RFLAGS_MBS;
-	if (!(f.flags & VGCF_in_syscall)) {
-		/* SYSRET does the same where RCX and R11 fit, only faster. */
-		if (f.rcx != f.rip || f.r11 != regs->rflags ||
-		    regs->cs != GUEST_CS64 || regs->ss != GUEST_DS)
-			regs->entry_vector = 0;
-		regs->r11 = f.r11;
-		regs->rcx = f.rcx;
-	} else {
+	v->info->evtchn_upcall_mask = !(rflags & RFLAGS_IF);
+	if (unlikely(v->pv.nmi_masked ||
+		     VM_ASSIST(v->domain, VMASST_TYPE_architectural_iopl)))
+		iret_rare(v, rflags);
+	rflags = (rflags & 0x254dd5) | RFLAGS_IF | RFLAGS_MBS;
+	regs->rip = rip;
+	regs->cs = cs | 3;
+	regs->ss = ss | 3;
+	regs->rsp = rsp;
+	regs->rflags = rflags;
+	if (unlikely(flags & VGCF_in_syscall)) {
 		regs->cs = GUEST_CS64;
 		regs->ss = GUEST_DS;
+		return rax;
 	}
-	v->info->evtchn_upcall_mask = !(f.rflags & RFLAGS_IF);
-	if (unlikely(v->pv.nmi_masked)) {
-		v->pv.nmi_masked = false;
-		v->pv.work = 1;
-	}
-	v->pv.mce_masked = false;
-	return f.rax;
+	/* SYSRET does the same where RCX and R11 fit, only faster. */
+	if (rcx != rip || r11 != rflags || regs->cs != GUEST_CS64 ||
+	    regs->ss != GUEST_DS)
+		regs->entry_vector = 0;
+	regs->r11 = r11;
+	regs->rcx = rcx;
+	return rax;
+
+fault:
+	user_close();
+bad:
+	domain_crash(v->domain, "iret frame at %#lx cannot be read", sp);
+	return 0;
 }
