@@ -21,18 +21,23 @@
 
 #define HOLE_SIZE (HV_VIRT_END - HV_VIRT_START)
 
-/* In terms of distance from HV_VIRT_START our range is [0, HOLE_SIZE), so a
- * good range starts at or above HOLE_SIZE and does not wrap... */
+/*
+ * In terms of distance from HV_VIRT_START our range is [0, HOLE_SIZE): both ends
+ * must be at or above HOLE_SIZE, and the range must not wrap. What is shorter
+ * than the hole cannot jump over it.
+ */
+static inline bool range_ok(unsigned long a, unsigned long n)
+{
+	unsigned long last = a + n - 1;
+
+	return likely(a - HV_VIRT_START >= HOLE_SIZE) &&
+	       likely(last - HV_VIRT_START >= HOLE_SIZE) && likely(last >= a) &&
+	       likely(n < HOLE_SIZE);
+}
+
 bool gptr_ok(gptr_t p, unsigned long n)
 {
-	unsigned long last = p.a + n - 1;
-
-	if (!n)
-		return true;
-	/* ... nor the 64-bit space, nor around our range from below. */
-	return last >= p.a && p.a - HV_VIRT_START >= HOLE_SIZE &&
-	       last - HV_VIRT_START >= HOLE_SIZE &&
-	       !(p.a < HV_VIRT_START && last >= HV_VIRT_END);
+	return !n || range_ok(p.a, n);
 }
 
 /* Ours: bit 63 is flipped, which leaves no canonical address. */
@@ -82,7 +87,7 @@ int copy_from_guest(void *dst, gptr_t src, unsigned long n)
 
 	if (!n)
 		return 0;
-	if (unlikely(!gptr_ok(src, n)))
+	if (unlikely(!range_ok(src.a, n)))
 		return -EFAULT;
 	guest_open();
 	left = raw_copy(dst, (const void *)mask_spec(src.a), n);
@@ -101,7 +106,7 @@ int copy_to_guest(gptr_t dst, const void *src, unsigned long n)
 
 	if (!n)
 		return 0;
-	if (unlikely(!gptr_ok(dst, n)))
+	if (unlikely(!range_ok(dst.a, n)))
 		return -EFAULT;
 	guest_open();
 	left = raw_copy((void *)mask_spec(dst.a), src, n);
@@ -116,7 +121,7 @@ int clear_guest(gptr_t dst, unsigned long n)
 
 	if (!n)
 		return 0;
-	if (!gptr_ok(dst, n))
+	if (!range_ok(dst.a, n))
 		return -EFAULT;
 	guest_open();
 	__asm__ volatile("1: rep stosq\n\t"
@@ -140,7 +145,7 @@ int clear_guest(gptr_t dst, unsigned long n)
 		unsigned long a = mask_spec(src.a);                            \
 		int rc = 0;                                                    \
 		type x = 0;                                                    \
-		if (unlikely(!gptr_ok(src, sizeof(type))))                     \
+		if (unlikely(!range_ok(src.a, sizeof(type))))                     \
 			return -EFAULT;                                        \
 		guest_open();                                                  \
 		__asm__ volatile("1: mov %2, %1\n"                             \
@@ -163,7 +168,7 @@ int get_guest_words(u64 *v, gptr_t src, unsigned int n)
 	const u64 *p = (const u64 *)mask_spec(src.a);
 	int rc = 0;
 
-	if (unlikely(!gptr_ok(src, n * sizeof(*v))))
+	if (unlikely(!range_ok(src.a, n * sizeof(*v))))
 		return -EFAULT;
 	guest_open();
 	for (unsigned int i = 0; i < n; i++) {
@@ -188,7 +193,7 @@ int get_guest_words(u64 *v, gptr_t src, unsigned int n)
 	{                                                                      \
 		unsigned long a = mask_spec(dst.a);                            \
 		int rc = 0;                                                    \
-		if (unlikely(!gptr_ok(dst, sizeof(v))))                        \
+		if (unlikely(!range_ok(dst.a, sizeof(v))))                        \
 			return -EFAULT;                                        \
 		guest_open();                                                  \
 		__asm__ volatile("1: mov %2, %1\n"                             \
@@ -210,7 +215,7 @@ int cmpxchg_guest_u64(gptr_t p, u64 *old, u64 new)
 	unsigned long a = mask_spec(p.a);
 	int rc = 1;
 
-	if (!gptr_ok(p, sizeof(new)) || (p.a & 7))
+	if (!range_ok(p.a, sizeof(new)) || (p.a & 7))
 		return -EFAULT;
 	guest_open();
 	__asm__ volatile("1: lock; cmpxchg %3, %1\n\t"
