@@ -196,7 +196,7 @@ def kills():
         sane(m)
 
 
-@case
+@case(long=True)
 def death_while_away():
     """What ends while no store runs is noticed by the next one."""
     with machine("away", guest("g1", "xs_stress data/s 5; xs_stress data/s 5; sleep 15; poweroff -f")) as m:
@@ -211,7 +211,7 @@ def death_while_away():
         sane(m)
 
 
-@case
+@case(long=True)
 def quotas():
     """A guest that wants more than its share gets no more, and no one else suffers."""
     greedy = "for i in $(seq 1 10); do xs_stress data/q$i 4 >/dev/null; done; xs_stress data/s 5"
