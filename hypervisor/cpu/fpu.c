@@ -44,7 +44,7 @@ static void init_area(struct vcpu *v)
 	size_t size = cpu_has.xsave ? cpu_has.xsave_size : FXSAVE_SIZE;
 
 	memset(v->pv.xsave_area, 0, size);
-	*(u16 *)v->pv.xsave_area = 0x37f;		      /* FCW */
+	*(u16 *)v->pv.xsave_area = 0x37f;                 /* FCW */
 	*(u32 *)((char *)v->pv.xsave_area + 24) = 0x1f80; /* MXCSR */
 }
 
@@ -94,7 +94,7 @@ static bool restore_area(struct vcpu *v)
 	char *area = v->pv.xsave_area;
 
 	if (!cpu_has.xsave) {
-		__asm__ goto("1: fxrstor64 (%0)\n\t" EX_TABLE(1b, %l[fault])
+		__asm__ goto("1: fxrstor64 (%0)\n\t" EX_TABLE(1b, % l[fault])
 			     :
 			     : "r"(area)
 			     : "memory"
@@ -102,7 +102,7 @@ static bool restore_area(struct vcpu *v)
 		return true;
 	}
 	set_xcr0(mask);
-	__asm__ goto("1: xrstor64 (%0)\n\t" EX_TABLE(1b, %l[fault])
+	__asm__ goto("1: xrstor64 (%0)\n\t" EX_TABLE(1b, % l[fault])
 		     :
 		     : "r"(area), "a"((u32)mask), "d"((u32)(mask >> 32))
 		     : "memory"

@@ -22,13 +22,26 @@ bool smap_active;
 bool (*nmi_hook)(struct cpu_user_regs *regs);
 
 static const char *const names[32] = {
-	"divide error",	  "debug",	     "NMI",
-	"breakpoint",	  "overflow",	     "bound",
-	"invalid opcode", "no FPU",	     "double fault",
-	"?",		  "invalid TSS",     "segment not present",
-	"stack fault",	  "general protection", "page fault",
-	"?",		  "FPU error",	     "alignment",
-	"machine check",  "SIMD error",
+	"divide error",
+	"debug",
+	"NMI",
+	"breakpoint",
+	"overflow",
+	"bound",
+	"invalid opcode",
+	"no FPU",
+	"double fault",
+	"?",
+	"invalid TSS",
+	"segment not present",
+	"stack fault",
+	"general protection",
+	"page fault",
+	"?",
+	"FPU error",
+	"alignment",
+	"machine check",
+	"SIMD error",
 };
 
 /* ---- exception table --------------------------------------------------------- */
@@ -49,7 +62,7 @@ int rdmsr_safe(u32 msr, u64 *v)
 {
 	u32 lo, hi;
 
-	__asm__ goto("1: rdmsr\n\t" EX_TABLE(1b, %l[fault])
+	__asm__ goto("1: rdmsr\n\t" EX_TABLE(1b, % l[fault])
 		     : "=a"(lo), "=d"(hi)
 		     : "c"(msr)
 		     :
@@ -62,7 +75,7 @@ fault:
 
 int wrmsr_safe(u32 msr, u64 v)
 {
-	__asm__ goto("1: wrmsr\n\t" EX_TABLE(1b, %l[fault])
+	__asm__ goto("1: wrmsr\n\t" EX_TABLE(1b, % l[fault])
 		     :
 		     : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32))
 		     : "memory"
@@ -111,7 +124,8 @@ static bool smap_off(unsigned long va)
 	c->cr4 &= ~CR4_SMAP;
 	write_cr4(c->cr4);
 	if (!said)
-		printk(LVL_WARN "this machine's SMAP faults where it must not (an emulator's defect): turned off\n");
+		printk(LVL_WARN
+		       "this machine's SMAP faults where it must not (an emulator's defect): turned off\n");
 	said = true;
 	return true;
 }
@@ -180,8 +194,8 @@ void do_hv_trap(struct cpu_user_regs *regs)
 		cpu_info()->scratch[1] = vector | (u64)regs->error_code << 32;
 	if (extable_fixup(regs))
 		return;
-	fatal_trap(regs, vector < 32 && names[vector] ? names[vector] :
-							"unexpected trap");
+	fatal_trap(regs, vector < 32 && names[vector] ? names[vector]
+						      : "unexpected trap");
 }
 
 void do_double_fault(struct cpu_user_regs *regs)

@@ -18,13 +18,13 @@
 
 static u64 zero_descs[512] __aligned(4096); /* behind unused GDT pages */
 
-#define DESC_P	   (1UL << 47)
-#define DESC_S	   (1UL << 44)
-#define DESC_DPL   (3UL << 45)
-#define DESC_CODE  (1UL << 43)
-#define DESC_CONF  (1UL << 42)
-#define DESC_L	   (1UL << 53)
-#define DESC_DB	   (1UL << 54)
+#define DESC_P    (1UL << 47)
+#define DESC_S    (1UL << 44)
+#define DESC_DPL  (3UL << 45)
+#define DESC_CODE (1UL << 43)
+#define DESC_CONF (1UL << 42)
+#define DESC_L    (1UL << 53)
+#define DESC_DB   (1UL << 54)
 
 /* Supervisor-only; writable, as the processor sets accessed bits. */
 static u64 desc_pte(mfn_t mfn)
@@ -82,8 +82,8 @@ static int gdt_set(struct vcpu *v, const unsigned long *frames, u32 ents)
 			rc = -EINVAL;
 			goto err_frames;
 		}
-		rc = page_get_and_type(mfn_to_page(mfns[i]), v->domain,
-				       PGT_SEG, false);
+		rc = page_get_and_type(mfn_to_page(mfns[i]), v->domain, PGT_SEG,
+				       false);
 		if (rc) {
 			rc = -EINVAL;
 			goto err_frames;

@@ -22,7 +22,11 @@ struct insn {
 	unsigned int have, pos;
 	bool opsize16, addrsize, rep, repne, lock;
 	u8 rex;
-	enum { SEG_NONE, SEG_FS, SEG_GS } seg;
+	enum {
+		SEG_NONE,
+		SEG_FS,
+		SEG_GS
+	} seg;
 	bool code64;
 	struct vcpu *v;
 	struct cpu_user_regs *regs;
@@ -50,7 +54,7 @@ static u64 *gpr(struct cpu_user_regs *r, unsigned int n)
 {
 	u64 *const map[16] = { &r->rax, &r->rcx, &r->rdx, &r->rbx,
 			       &r->rsp, &r->rbp, &r->rsi, &r->rdi,
-			       &r->r8,	&r->r9,	 &r->r10, &r->r11,
+			       &r->r8,  &r->r9,  &r->r10, &r->r11,
 			       &r->r12, &r->r13, &r->r14, &r->r15 };
 
 	return map[n & 15];
@@ -96,10 +100,10 @@ static bool iobmp_allows(struct vcpu *v, u16 port, unsigned int len)
 static bool port_allowed(struct vcpu *v, u16 port, unsigned int len)
 {
 	/* The kernel counts as ring 1, so IOPL 1 is enough for it. */
-	unsigned int cpl = !v->pv.kernel_mode ? 3 :
-			   VM_ASSIST(v->domain, VMASST_TYPE_architectural_iopl) ?
-						0 :
-						1;
+	unsigned int cpl =
+		!v->pv.kernel_mode                                     ? 3
+		: VM_ASSIST(v->domain, VMASST_TYPE_architectural_iopl) ? 0
+								       : 1;
 
 	return v->pv.iopl >= cpl || iobmp_allows(v, port, len);
 }
@@ -139,8 +143,7 @@ static bool emul_io(struct insn *in, u8 op)
 static bool probe(struct insn *in, unsigned long va, unsigned int len,
 		  bool write)
 {
-	u32 error = (write ? PFEC_W : 0) |
-		    (in->v->pv.kernel_mode ? 0 : PFEC_U);
+	u32 error = (write ? PFEC_W : 0) | (in->v->pv.kernel_mode ? 0 : PFEC_U);
 
 	for (unsigned int i = 0; i < 2; i++, va += len - 1) {
 		u64 e = 0;
@@ -165,9 +168,9 @@ static bool emul_string_io(struct insn *in, u8 op)
 	struct vcpu *v = in->v;
 	bool out = op & 2, rep = in->rep || in->repne;
 	unsigned int len = !(op & 1) ? 1 : in->opsize16 ? 2 : 4;
-	u64 mask = in->code64 && !in->addrsize ? ~0UL :
-		   in->code64 || !in->addrsize ? 0xffffffff :
-						 0xffff;
+	u64 mask = in->code64 && !in->addrsize   ? ~0UL
+		   : in->code64 || !in->addrsize ? 0xffffffff
+						 : 0xffff;
 	u64 *index = out ? &regs->rsi : &regs->rdi;
 	long step = regs->rflags & RFLAGS_DF ? -(long)len : (long)len;
 	unsigned long base = 0;
@@ -301,8 +304,7 @@ static bool emul_rdmsr(struct insn *in)
 	u64 val = 0;
 
 	/* Before it has a #GP handler a guest cannot survive the fault. */
-	if (pv_rdmsr(in->v, regs->rcx, &val) &&
-	    in->v->pv.trap[TRAP_GP].address)
+	if (pv_rdmsr(in->v, regs->rcx, &val) && in->v->pv.trap[TRAP_GP].address)
 		return false;
 	regs->rax = (u32)val;
 	regs->rdx = val >> 32;

@@ -131,9 +131,9 @@ static long multicall_one(struct vcpu *v, gptr_t p)
 		rc = hc->fn(v, e.args);
 	}
 	if (unlikely(rc == -ERESTART)) {
-		if (copy_to_guest(gptr_add(p, offsetof(struct multicall_entry,
-						       args)),
-				  e.args, hc->nargs * sizeof(e.args[0])))
+		if (copy_to_guest(
+			    gptr_add(p, offsetof(struct multicall_entry, args)),
+			    e.args, hc->nargs * sizeof(e.args[0])))
 			return -EFAULT;
 		return -ERESTART;
 	}

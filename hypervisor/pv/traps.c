@@ -20,8 +20,8 @@
 #include <bh/smp.h>
 #include <bh/traps.h>
 
-#define GUEST_FLAGS_OFF                                                        \
-	(RFLAGS_AC | RFLAGS_VM | RFLAGS_RF | RFLAGS_NT | RFLAGS_TF |           \
+#define GUEST_FLAGS_OFF                                              \
+	(RFLAGS_AC | RFLAGS_VM | RFLAGS_RF | RFLAGS_NT | RFLAGS_TF | \
 	 RFLAGS_IOPL)
 
 void pv_toggle_mode(struct vcpu *v)
@@ -50,17 +50,17 @@ static unsigned long guest_rflags(const struct vcpu *v,
 }
 
 /* One word to or from guest memory, SMAP open; leaves by label `fault`. */
-#define PUT(p, off, val)                                                       \
-	__asm__ goto("1: movq %1, %c2(%0)\n\t" EX_TABLE(1b, %l[fault])         \
-		     :                                                         \
-		     : "r"(p), "r"((u64)(val)), "i"(off)                       \
-		     : "memory"                                                \
+#define PUT(p, off, val)                                                \
+	__asm__ goto("1: movq %1, %c2(%0)\n\t" EX_TABLE(1b, % l[fault]) \
+		     :                                                  \
+		     : "r"(p), "r"((u64)(val)), "i"(off)                \
+		     : "memory"                                         \
 		     : fault)
-#define GET(val, p, off)                                                       \
-	__asm__ goto("1: movq %c2(%1), %0\n\t" EX_TABLE(1b, %l[fault])         \
-		     : "=r"(val)                                               \
-		     : "r"(p), "i"(off)                                        \
-		     :                                                         \
+#define GET(val, p, off)                                                \
+	__asm__ goto("1: movq %c2(%1), %0\n\t" EX_TABLE(1b, % l[fault]) \
+		     : "=r"(val)                                        \
+		     : "r"(p), "i"(off)                                 \
+		     :                                                  \
 		     : fault)
 
 static __attribute__((always_inline)) inline void user_open(void)
@@ -103,8 +103,8 @@ enter_handler(struct cpu_user_regs *regs, unsigned long rip, unsigned long sp)
 }
 
 static __attribute__((always_inline)) inline bool
-bounce(struct vcpu *v, struct cpu_user_regs *regs, unsigned long rip,
-       bool mask, bool has_error, u32 error)
+bounce(struct vcpu *v, struct cpu_user_regs *regs, unsigned long rip, bool mask,
+       bool has_error, u32 error)
 {
 	u8 masked = v->info->evtchn_upcall_mask;
 	u64 cs = (v->pv.kernel_mode ? regs->cs & ~3UL : regs->cs) |
@@ -140,9 +140,10 @@ bounce(struct vcpu *v, struct cpu_user_regs *regs, unsigned long rip,
 fault:
 	user_close();
 bad:
-	domain_crash(v->domain,
-		     "no writable kernel stack at %#lx for a trap frame (handler %#lx)",
-		     sp, rip);
+	domain_crash(
+		v->domain,
+		"no writable kernel stack at %#lx for a trap frame (handler %#lx)",
+		sp, rip);
 	return false;
 }
 
@@ -167,8 +168,8 @@ void pv_bounce_trap(struct vcpu *v, struct cpu_user_regs *regs, u8 vector,
 	       vector < 32 && TRAP_HAS_ERROR >> vector & 1, error);
 }
 
-void pv_bounce_page_fault(struct vcpu *v, struct cpu_user_regs *regs,
-			  u32 error, unsigned long cr2)
+void pv_bounce_page_fault(struct vcpu *v, struct cpu_user_regs *regs, u32 error,
+			  unsigned long cr2)
 {
 	const struct trap_info *ti = &v->pv.trap[TRAP_PF];
 
@@ -227,9 +228,9 @@ void pv_deliver_work(struct vcpu *v, struct cpu_user_regs *regs)
 			       v->pv.inject.error);
 	}
 	if (v->pv.nmi_pending && !v->pv.nmi_masked) {
-		unsigned long h = v->pv.nmi_callback ?
-					  v->pv.nmi_callback :
-					  v->pv.trap[TRAP_NMI].address;
+		unsigned long h = v->pv.nmi_callback
+					  ? v->pv.nmi_callback
+					  : v->pv.trap[TRAP_NMI].address;
 
 		v->pv.nmi_pending = false;
 		if (h && bounce(v, regs, h, true, false, 0))
@@ -291,18 +292,25 @@ void pv_bounce_failsafe(struct vcpu *v, struct cpu_user_regs *regs,
 {
 	u8 masked = v->info->evtchn_upcall_mask;
 	u64 w[11] = {
-		regs->rcx, regs->r11, sel[0], sel[1], sel[2], sel[3],
+		regs->rcx,
+		regs->r11,
+		sel[0],
+		sel[1],
+		sel[2],
+		sel[3],
 		regs->rip,
 		(v->pv.kernel_mode ? regs->cs & ~3UL : regs->cs) |
 			(u64)masked << 32,
-		guest_rflags(v, regs, masked), regs->rsp, regs->ss,
+		guest_rflags(v, regs, masked),
+		regs->rsp,
+		regs->ss,
 	};
 	unsigned long sp = kernel_stack(v, regs) - sizeof(w);
 
-	if (!v->pv.failsafe_callback ||
-	    copy_to_guest(GPTR(sp), w, sizeof(w))) {
-		domain_crash(v->domain,
-			     "segment registers cannot be loaded and the failsafe callback cannot be called");
+	if (!v->pv.failsafe_callback || copy_to_guest(GPTR(sp), w, sizeof(w))) {
+		domain_crash(
+			v->domain,
+			"segment registers cannot be loaded and the failsafe callback cannot be called");
 		return;
 	}
 	if (v->pv.failsafe_masks)
@@ -318,10 +326,10 @@ void pv_bounce_failsafe(struct vcpu *v, struct cpu_user_regs *regs,
 #define IRET_RCX    16
 #define IRET_FLAGS  24
 #define IRET_RIP    32
-#define IRET_CS	    40
+#define IRET_CS     40
 #define IRET_RFLAGS 48
 #define IRET_RSP    56
-#define IRET_SS	    64
+#define IRET_SS     64
 #define IRET_SIZE   72
 
 /* Everything that is rare: assists, NMIs. */
@@ -357,8 +365,9 @@ long do_iret(struct vcpu *v, unsigned long a[6])
 
 	if ((cs & 3) == 3) {
 		if (unlikely(mfn_eq(v->pv.user_l4, INVALID_MFN))) {
-			domain_crash(v->domain,
-				     "iret to user mode without a user page table");
+			domain_crash(
+				v->domain,
+				"iret to user mode without a user page table");
 			return 0;
 		}
 		pv_toggle_mode(v);

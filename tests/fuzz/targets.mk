@@ -3,3 +3,4 @@
 $(eval $(call fuzz,multiboot,boot/multiboot.c boot/e820.c))
 $(eval $(call fuzz,acpi,boot/acpi.c))
 $(eval $(call fuzz,decode,pv/decode.c))
+$(eval $(call fuzz,elf,lib/elf.c))

@@ -7,3 +7,4 @@ $(eval $(call unit,evtchn,comm/evtchn.c comm/evtchn_bind.c comm/evtchn_2l.c comm
 $(eval $(call unit,page,mm/page.c pv/mmu.c pv/mmu_validate.c pv/mmu_update.c pv/mmuext.c,-include host_mm.h -O2 -pthread host_mm.c))
 $(eval $(call unit,heap,mm/heap.c mm/xmalloc.c,-include host_mm.h host_mm.c))
 $(eval $(call unit,decode,pv/decode.c))
+$(eval $(call unit,elf,lib/elf.c))

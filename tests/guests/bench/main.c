@@ -41,19 +41,19 @@ static void report(const char *name, u64 least, u64 per)
 	printk("BENCH %s %lu\n", name, (least + per / 2) / per);
 }
 
-#define MEASURE(name, per, ...)                                                \
-	do {                                                                   \
-		u64 least_ = ~0UL;                                             \
-		for (int r_ = 0; r_ < ROUNDS; r_++) {                          \
-			u64 t_ = tsc();                                        \
-			for (int i = 0; i < LOOPS; i++) {                      \
-				__VA_ARGS__;                                   \
-			}                                                      \
-			t_ = tsc() - t_;                                       \
-			if (t_ < least_)                                       \
-				least_ = t_;                                   \
-		}                                                              \
-		report(name, least_, per);                                     \
+#define MEASURE(name, per, ...)                           \
+	do {                                              \
+		u64 least_ = ~0UL;                        \
+		for (int r_ = 0; r_ < ROUNDS; r_++) {     \
+			u64 t_ = tsc();                   \
+			for (int i = 0; i < LOOPS; i++) { \
+				__VA_ARGS__;              \
+			}                                 \
+			t_ = tsc() - t_;                  \
+			if (t_ < least_)                  \
+				least_ = t_;              \
+		}                                         \
+		report(name, least_, per);                \
 	} while (0)
 
 /* ---- page tables ------------------------------------------------------------ */
@@ -63,7 +63,8 @@ static void bench_pagetables(void)
 	static u64 window[64][512] PAGE_ALIGNED;
 	u64 *a = page(), *b = page();
 	u64 pte[2] = { mfn_of(a) << 12 | PTE_P | PTE_W | PTE_U | PTE_A | PTE_D,
-		       mfn_of(b) << 12 | PTE_P | PTE_W | PTE_U | PTE_A | PTE_D };
+		       mfn_of(b) << 12 | PTE_P | PTE_W | PTE_U | PTE_A |
+			       PTE_D };
 	struct mmu_update req[2][32];
 
 	for (int i = 0; i < 32; i++)
@@ -123,16 +124,17 @@ static void bench_user(void)
 		.type = CALLBACKTYPE_syscall,
 		.address = (u64)bench_syscall,
 	};
-	struct trap_info ti[2] = {
-		{ 14, 0, FLAT_KERNEL_CS, (u64)bench_fault }, { 0, 0, 0, 0 }
-	};
+	struct trap_info ti[2] = { { 14, 0, FLAT_KERNEL_CS, (u64)bench_fault },
+				   { 0, 0, 0, 0 } };
 	u64 least = ~0UL;
 
 	/* One address space serves as both. */
 	EQ(mmuext(MMUEXT_NEW_USER_BASEPTR,
-		  mfn_of((void *)start_info_ptr->pt_base), 0), 0);
+		  mfn_of((void *)start_info_ptr->pt_base), 0),
+	   0);
 	EQ(HC(__HYPERVISOR_stack_switch, FLAT_KERNEL_SS,
-	      (u64)page() + PAGE_SIZE), 0);
+	      (u64)page() + PAGE_SIZE),
+	   0);
 	EQ(HC(__HYPERVISOR_callback_op, CALLBACKOP_register, &cb), 0);
 	for (int i = 0; i < ROUNDS; i++) {
 		run_user(user_syscalls);
@@ -174,7 +176,8 @@ static void bench_events(void)
 	EQ(HC(__HYPERVISOR_callback_op, CALLBACKOP_register, &cb), 0);
 	bench_vcpu->evtchn_upcall_mask = 0;
 	MEASURE("event_round_trip", LOOPS,
-		hc(__HYPERVISOR_event_channel_op, EVTCHNOP_send, (u64)&s, 0, 0));
+		hc(__HYPERVISOR_event_channel_op, EVTCHNOP_send, (u64)&s, 0,
+		   0));
 	bench_vcpu->evtchn_upcall_mask = 1;
 }
 
