@@ -94,7 +94,7 @@ static bool restore_area(struct vcpu *v)
 	char *area = v->pv.xsave_area;
 
 	if (!cpu_has.xsave) {
-		__asm__ goto("1: fxrstor64 (%0)\n\t" EX_TABLE(1b, % l[fault])
+		__asm__ goto("1: fxrstor64 (%0)\n\t" EX_GOTO(1b, fault)
 			     :
 			     : "r"(area)
 			     : "memory"
@@ -102,7 +102,7 @@ static bool restore_area(struct vcpu *v)
 		return true;
 	}
 	set_xcr0(mask);
-	__asm__ goto("1: xrstor64 (%0)\n\t" EX_TABLE(1b, % l[fault])
+	__asm__ goto("1: xrstor64 (%0)\n\t" EX_GOTO(1b, fault)
 		     :
 		     : "r"(area), "a"((u32)mask), "d"((u32)(mask >> 32))
 		     : "memory"

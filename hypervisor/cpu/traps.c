@@ -62,7 +62,7 @@ int rdmsr_safe(u32 msr, u64 *v)
 {
 	u32 lo, hi;
 
-	__asm__ goto("1: rdmsr\n\t" EX_TABLE(1b, % l[fault])
+	__asm__ goto("1: rdmsr\n\t" EX_GOTO(1b, fault)
 		     : "=a"(lo), "=d"(hi)
 		     : "c"(msr)
 		     :
@@ -75,7 +75,7 @@ fault:
 
 int wrmsr_safe(u32 msr, u64 v)
 {
-	__asm__ goto("1: wrmsr\n\t" EX_TABLE(1b, % l[fault])
+	__asm__ goto("1: wrmsr\n\t" EX_GOTO(1b, fault)
 		     :
 		     : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32))
 		     : "memory"

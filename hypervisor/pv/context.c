@@ -21,27 +21,26 @@
 
 /* ---- segment registers and bases ----------------------------------------------- */
 
-#define READ_SEL(reg)                                                          \
-	({                                                                     \
-		u16 s_;                                                        \
-		__asm__ volatile("mov %%" #reg ", %0" : "=r"(s_));             \
-		s_;                                                            \
+#define READ_SEL(reg)                                              \
+	({                                                         \
+		u16 s_;                                            \
+		__asm__ volatile("mov %%" #reg ", %0" : "=r"(s_)); \
+		s_;                                                \
 	})
 /* Loads a selector; false (and a null selector) when the guest's tables do not
  * allow it. */
-#define DEFINE_LOAD_SEL(reg)                                                   \
-	static bool load_##reg(u16 sel)                                        \
-	{                                                                      \
-		__asm__ goto("1: mov %0, %%" #reg                              \
-			     "\n\t" EX_TABLE(1b, %l[fault])                    \
-			     :                                                 \
-			     : "r"((u32)sel)                                   \
-			     : "memory"                                        \
-			     : fault);                                         \
-		return true;                                                   \
-	fault:                                                                 \
-		__asm__ volatile("mov %0, %%" #reg ::"r"(0) : "memory");       \
-		return false;                                                  \
+#define DEFINE_LOAD_SEL(reg)                                                \
+	static bool load_##reg(u16 sel)                                     \
+	{                                                                   \
+		__asm__ goto("1: mov %0, %%" #reg "\n\t" EX_GOTO(1b, fault) \
+			     :                                              \
+			     : "r"((u32)sel)                                \
+			     : "memory"                                     \
+			     : fault);                                      \
+		return true;                                                \
+	fault:                                                              \
+		__asm__ volatile("mov %0, %%" #reg ::"r"(0) : "memory");    \
+		return false;                                               \
 	}
 DEFINE_LOAD_SEL(ds)
 DEFINE_LOAD_SEL(es)
@@ -174,8 +173,6 @@ void pv_load_cr4(const struct vcpu *v)
 
 /* ---- the switch --------------------------------------------------------------------- */
 
-static u64 tsc_aux_now[NR_CPUS];
-
 static void load_state(struct vcpu *v)
 {
 	struct cpu_user_regs *regs = guest_regs();
@@ -189,10 +186,8 @@ static void load_state(struct vcpu *v)
 	load_segments(v, regs);
 	pv_load_debug(v);
 	pv_load_cr4(v);
-	if (cpu_has.rdtscp && tsc_aux_now[cpu] != v->pv.tsc_aux) {
-		tsc_aux_now[cpu] = v->pv.tsc_aux;
+	if (cpu_has.rdtscp)
 		wrmsr(MSR_TSC_AUX, v->pv.tsc_aux);
-	}
 	fpu_restore(v);
 }
 
@@ -216,7 +211,7 @@ static void put_away(struct vcpu *v)
 	desc_load_idle();
 	desc_load_ldt(0, 0);
 	pv_unload_cr3(v); /* global entries of its processes too */
-	smp_mb();	  /* pairs with pv_sync_state() */
+	smp_mb();         /* pairs with pv_sync_state() */
 	WRITE_ONCE(left_in[smp_processor_id()], NULL);
 }
 
@@ -345,16 +340,16 @@ int pv_vcpu_relinquish(struct vcpu *v)
 
 static bool outside_hv(unsigned long a)
 {
-	return is_canonical(a) &&
-	       !(a >= HV_VIRT_START && a < HV_VIRT_END);
+	return is_canonical(a) && !(a >= HV_VIRT_START && a < HV_VIRT_END);
 }
 
 static int check_context(const struct vcpu *v,
 			 const struct vcpu_guest_context *c)
 {
-	if (!is_canonical(c->user_regs.rip) || !is_canonical(c->user_regs.rsp) ||
-	    !is_canonical(c->kernel_sp) || !is_canonical(c->fs_base) ||
-	    !is_canonical(c->gs_base_kernel) || !is_canonical(c->gs_base_user) ||
+	if (!is_canonical(c->user_regs.rip) ||
+	    !is_canonical(c->user_regs.rsp) || !is_canonical(c->kernel_sp) ||
+	    !is_canonical(c->fs_base) || !is_canonical(c->gs_base_kernel) ||
+	    !is_canonical(c->gs_base_user) ||
 	    !is_canonical(c->event_callback_eip) ||
 	    !is_canonical(c->failsafe_callback_eip) ||
 	    !is_canonical(c->syscall_callback_eip))
@@ -429,8 +424,8 @@ static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->pv.dr6 = (c->debugreg[6] & 0xe00f) | 0xffff0ff0;
 	v->pv.dr7 = pv_clean_dr7(c->debugreg[7]);
 	v->pv.cr0_ts = c->ctrlreg[0] & CR0_TS;
-	v->pv.cr4 = c->ctrlreg[4] ? pv_clean_cr4(v, c->ctrlreg[4]) :
-				    PV_CR4_VISIBLE;
+	v->pv.cr4 =
+		c->ctrlreg[4] ? pv_clean_cr4(v, c->ctrlreg[4]) : PV_CR4_VISIBLE;
 	if (c->flags & VGCF_I387_VALID)
 		fpu_set_legacy(v, c->fpu_ctxt.x);
 }
@@ -456,8 +451,7 @@ int pv_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 		v->pv.ldt_base = c->ldt_base;
 		v->pv.ldt_ents = c->ldt_ents;
 	}
-	if (!(c->flags & VGCF_in_kernel) &&
-	    mfn_eq(v->pv.user_l4, INVALID_MFN))
+	if (!(c->flags & VGCF_in_kernel) && mfn_eq(v->pv.user_l4, INVALID_MFN))
 		return -EINVAL;
 	set_registers(v, c);
 	if (v->id == 0)
@@ -470,8 +464,8 @@ int pv_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 
 void pv_get_context(struct vcpu *v, struct vcpu_guest_context *c)
 {
-	const struct cpu_user_regs *r = v == current ? guest_regs() :
-						       &v->pv.regs;
+	const struct cpu_user_regs *r =
+		v == current ? guest_regs() : &v->pv.regs;
 
 	memset(c, 0, sizeof(*c));
 	if (v == current) {
@@ -480,8 +474,7 @@ void pv_get_context(struct vcpu *v, struct vcpu_guest_context *c)
 		fpu_restore(v);
 	}
 	memcpy(c->fpu_ctxt.x, v->pv.xsave_area, sizeof(c->fpu_ctxt));
-	c->flags = VGCF_I387_VALID |
-		   (v->pv.kernel_mode ? VGCF_in_kernel : 0) |
+	c->flags = VGCF_I387_VALID | (v->pv.kernel_mode ? VGCF_in_kernel : 0) |
 		   (v->pv.failsafe_masks ? VGCF_failsafe_disables_events : 0) |
 		   (v->pv.syscall_masks ? VGCF_syscall_disables_events : 0);
 	if (!test_bit(VPF_DOWN, &v->pause_flags))

@@ -118,7 +118,7 @@ long do_stack_switch(struct vcpu *v, unsigned long a[6])
 static void load_user_gs(u16 sel)
 {
 	swapgs();
-	__asm__ goto("1: mov %0, %%gs\n\t" EX_TABLE(1b, % l[fault])
+	__asm__ goto("1: mov %0, %%gs\n\t" EX_GOTO(1b, fault)
 		     :
 		     : "r"((u32)sel)
 		     : "memory"

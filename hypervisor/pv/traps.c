@@ -50,17 +50,17 @@ static unsigned long guest_rflags(const struct vcpu *v,
 }
 
 /* One word to or from guest memory, SMAP open; leaves by label `fault`. */
-#define PUT(p, off, val)                                                \
-	__asm__ goto("1: movq %1, %c2(%0)\n\t" EX_TABLE(1b, % l[fault]) \
-		     :                                                  \
-		     : "r"(p), "r"((u64)(val)), "i"(off)                \
-		     : "memory"                                         \
+#define PUT(p, off, val)                                          \
+	__asm__ goto("1: movq %1, %c2(%0)\n\t" EX_GOTO(1b, fault) \
+		     :                                            \
+		     : "r"(p), "r"((u64)(val)), "i"(off)          \
+		     : "memory"                                   \
 		     : fault)
-#define GET(val, p, off)                                                \
-	__asm__ goto("1: movq %c2(%1), %0\n\t" EX_TABLE(1b, % l[fault]) \
-		     : "=r"(val)                                        \
-		     : "r"(p), "i"(off)                                 \
-		     :                                                  \
+#define GET(val, p, off)                                          \
+	__asm__ goto("1: movq %c2(%1), %0\n\t" EX_GOTO(1b, fault) \
+		     : "=r"(val)                                  \
+		     : "r"(p), "i"(off)                           \
+		     :                                            \
 		     : fault)
 
 static __attribute__((always_inline)) inline void user_open(void)

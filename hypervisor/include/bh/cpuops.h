@@ -212,6 +212,12 @@ static inline u64 xgetbv(u32 i)
 	".balign 4\n\t"                                                        \
 	".long " #insn " - ., " #fixup " - .\n\t"                              \
 	".popsection\n\t"
+/* The same for asm goto: execution goes on at a C label. */
+#define EX_GOTO(insn, label)                                                   \
+	".pushsection .ex_table, \"a\"\n\t"                                    \
+	".balign 4\n\t"                                                        \
+	".long " #insn " - ., %l[" #label "] - .\n\t"                          \
+	".popsection\n\t"
 struct cpu_user_regs;
 /* If regs->rip has an entry, moves rip there and returns true. */
 bool extable_fixup(struct cpu_user_regs *regs);
