@@ -456,7 +456,13 @@ int pv_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	set_registers(v, c);
 	if (v->id == 0)
 		v->domain->vm_assist = c->vm_assist & PV_VM_ASSIST_MASK;
-	v->info->evtchn_upcall_mask = !(c->user_regs.rflags & RFLAGS_IF);
+	/*
+	 * A builder masks events through the shared page and still asks for
+	 * IF in rflags: that must not unmask them before the guest has a
+	 * callback. The other way round there is nothing to lose.
+	 */
+	if (!(c->user_regs.rflags & RFLAGS_IF))
+		v->info->evtchn_upcall_mask = 1;
 	pv_update_cr3(v);
 	v->initialised = true;
 	return 0;
