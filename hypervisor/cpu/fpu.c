@@ -134,7 +134,7 @@ void fpu_restore(struct vcpu *v)
 
 void fpu_set_legacy(struct vcpu *v, const void *fxsave)
 {
-	u32 mask = 0xffbf, area_mask;
+	u32 mask = 0xffff, area_mask;
 
 	memcpy(v->pv.xsave_area, fxsave, FXSAVE_SIZE);
 	/* Reserved MXCSR bits would make the restore fault. */

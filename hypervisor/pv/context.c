@@ -93,7 +93,7 @@ static unsigned long canonical_or_0(unsigned long v)
 static void save_bases(struct vcpu *v)
 {
 	unsigned long gs = canonical_or_0(read_gs_base());
-	unsigned long gs_other = rdmsr(MSR_KERNEL_GS_BASE);
+	unsigned long gs_other = canonical_or_0(rdmsr(MSR_KERNEL_GS_BASE));
 
 	v->pv.fs_base = canonical_or_0(read_fs_base());
 	v->pv.gs_base_kernel = v->pv.kernel_mode ? gs : gs_other;
