@@ -22,6 +22,7 @@
 
 #define CALIBRATE_PERIOD SECONDS(1)
 #define WARP_TEST_NS	 50000
+#define SAMPLE_MAX_NS	 1000000
 #define MAX_DRIFT_PPM	 2000 /* beyond measuring error of a slow host */
 
 u64 cpu_khz;
@@ -261,6 +262,9 @@ static bool platform_sample(u64 *ns, u64 *tsc)
 			*tsc = before + best / 2;
 		}
 	}
+	/* Interrupted each time (we may be a guest ourselves): no good. */
+	if (scale_delta(best, boot_scale.mul, boot_scale.shift) > SAMPLE_MAX_NS)
+		return false;
 	/* Held up so long that the counter may have wrapped: begin anew. */
 	if (platform.valid &&
 	    scale_delta(*tsc - platform.tsc_prev, boot_scale.mul,
