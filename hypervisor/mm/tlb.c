@@ -37,7 +37,8 @@ static u64 tick(void)
 /* Between tick() and here everything was flushed; interrupts off. */
 static void flushed(struct cpu *c, u64 t)
 {
-	WRITE_ONCE(c->tlb_clock, t);
+	if (c->tlb_clock != ~0UL)
+		WRITE_ONCE(c->tlb_clock, t);
 }
 
 void tlb_write_cr3(unsigned long cr3)
@@ -52,6 +53,7 @@ void tlb_switch_cr3(unsigned long cr3)
 	unsigned long cr4 = c->cr4;
 	u64 t = tick();
 
+	c->tlb_clock = 0; /* not empty any more, if it was */
 	if (cr4 & CR4_PGE) {
 		write_cr4(cr4 & ~CR4_PGE);
 		write_cr3(cr3);
@@ -61,6 +63,23 @@ void tlb_switch_cr3(unsigned long cr3)
 	}
 	flushed(c, t);
 	irq_restore(f);
+}
+
+void tlb_leave_guest(void)
+{
+	tlb_switch_cr3(virt_to_maddr(hv_l4));
+	/* "Flushed later than anything": holds until tlb_enter_guest(). */
+	WRITE_ONCE(this_cpu()->tlb_clock, ~0UL);
+}
+
+void tlb_enter_guest(unsigned long cr3)
+{
+	/*
+	 * First the clock, then the tables: whoever still saw us as empty had
+	 * removed his entry from the tables before we began to read them.
+	 */
+	__atomic_store_n(&this_cpu()->tlb_clock, tick(), __ATOMIC_SEQ_CST);
+	write_cr3(cr3);
 }
 
 void tlb_flush_local(void)

@@ -180,7 +180,7 @@ static void load_state(struct vcpu *v)
 
 	memcpy(regs, &v->pv.regs, sizeof(*regs));
 	cpumask_set(cpu, &v->dirty_cpus); /* before the first translation */
-	tlb_write_cr3(v->pv.cr3); /* all was flushed when the last one left */
+	tlb_enter_guest(v->pv.cr3);
 	desc_load_for_vcpu(v);
 	desc_load_ldt(LDT_VIRT(v), v->pv.ldt_ents);
 	load_segments(v, regs);

@@ -23,7 +23,7 @@ void pv_load_cr3(struct vcpu *v)
 
 void pv_unload_cr3(struct vcpu *v)
 {
-	tlb_switch_cr3(virt_to_maddr(hv_l4));
+	tlb_leave_guest();
 	cpumask_clear(smp_processor_id(), &v->dirty_cpus);
 }
 

@@ -163,6 +163,11 @@ void iounmap(void *va, size_t len);
  * address spaces. */
 void tlb_write_cr3(unsigned long cr3);
 void tlb_switch_cr3(unsigned long cr3);
+/* From a guest's address space to the hypervisor's own, where nothing of any
+ * guest can be in the TLB, so that nobody has to flush us; and from there into a
+ * guest's, without a flush. */
+void tlb_leave_guest(void);
+void tlb_enter_guest(unsigned long cr3);
 void tlb_flush_local(void);			/* all, globals too */
 void tlb_flush_one_local(unsigned long va);
 void tlb_flush_mask(const cpumask_t *mask);	/* all, globals too; waits */
