@@ -36,6 +36,44 @@ static paddr_t search(paddr_t from, paddr_t to)
 	return 0;
 }
 
+/*
+ * Tables of IOMMUs are made unrecognisable. dom0 must not program them: the
+ * addresses it would put there are its own, not the machine's.
+ */
+static void hide_iommus(void)
+{
+	const u8 *r = boot_map(acpi.rsdp, 36), *root;
+	u32 len, step = 4;
+	u64 pa = 0;
+
+	if (!r)
+		return;
+	memcpy(&pa, r + 16, 4);
+	if (r[15] >= 2 && *(const u64 *)(r + 24)) {
+		memcpy(&pa, r + 24, 8);
+		step = 8;
+	}
+	root = boot_map(pa, 36);
+	if (!root)
+		return;
+	memcpy(&len, root + 4, 4);
+	if (len > 65536 || !boot_map(pa, len))
+		return;
+	for (u32 off = 36; off + step <= len; off += step) {
+		u64 table = 0;
+		u8 *t;
+
+		memcpy(&table, root + off, step);
+		t = (u8 *)boot_map(table, 36);
+		if (!t || (memcmp(t, "DMAR", 4) && memcmp(t, "IVRS", 4)))
+			continue;
+		printk(LVL_INFO "ACPI: table %c%c%c%c hidden from dom0\n", t[0],
+		       t[1], t[2], t[3]);
+		t[9] += t[0] - 'X'; /* the checksum stays right */
+		t[0] = 'X';
+	}
+}
+
 void acpi_init(const struct boot_info *bi)
 {
 	paddr_t rsdp = bi->rsdp;
@@ -56,6 +94,8 @@ void acpi_init(const struct boot_info *bi)
 		acpi.lapic_addr = 0xfee00000;
 		acpi.nr_nodes = 1;
 	}
+	if (acpi.rsdp)
+		hide_iommus();
 	if (!acpi.nr_cpus) {
 		acpi.nr_cpus = 1;
 		acpi.cpu[0].enabled = true;
