@@ -20,7 +20,7 @@ def life(m):
     m.run("truncate -s 32M /root/f.img")
     m.run("bhctl start g1; bhctl destroy g1", 300)  # fills the kernel cache
     before = m.state()
-    m.run("bhctl start g1 --wait --timeout 200", 260)
+    m.run("bhctl start g1 --wait --timeout 500", 560)
     g = next(g for g in m.json("list")["guests"] if g["name"] == "g1")
     check("the guest is listed as running with its memory", g["running"] and g["memory_mib"] == 160, g)
     check("starting it twice is refused with 5", m.call("bhctl start g1").code == 5)
@@ -38,7 +38,7 @@ def life(m):
     check("pausing it twice is refused with 5", m.call("bhctl pause g1").code == 5)
     m.run("bhctl unpause g1")
     m.inside("g1", "echo awake")
-    m.run("bhctl shutdown g1 --wait --timeout 100", 130)
+    m.run("bhctl shutdown g1 --wait --timeout 200", 260)
     m.eventually("! systemctl is-active -q bulkhead-guest@g1", 20)
     after = m.state()
     check("nothing is left of it", after == before, f"{before}\n---\n{after}")
@@ -47,7 +47,7 @@ def life(m):
 def resources(m):
     """memory and processors change while it runs, seen from inside."""
     m.guest("g2", vcpus=2, memory=192)
-    m.run("bhctl start g2 --wait --timeout 200", 260)
+    m.run("bhctl start g2 --wait --timeout 500", 560)
     free = m.json("info")["free_mib"]
     m.run("bhctl mem-set g2 150 --wait", 90)
     gained = m.json("info")["free_mib"] - free
@@ -70,7 +70,7 @@ def resources(m):
 def devices(m):
     """disks and interfaces come and go."""
     m.guest("g3")
-    m.run("bhctl start g3 --wait --timeout 200; truncate -s 16M /root/h.img", 260)
+    m.run("bhctl start g3 --wait --timeout 500; truncate -s 16M /root/h.img", 560)
     m.run("bhctl block-attach g3 phy:/dev/vg0/d2,xvdb,w; bhctl block-attach g3 file:/root/h.img,xvdc,r", 90)
     m.inside("g3", "sleep 2; grep -q xvdb /proc/partitions && grep -q xvdc /proc/partitions")
     check("the second is read-only", m.inside("g3", "cat /sys/block/xvdc/ro").strip() == "1")
@@ -88,7 +88,7 @@ def devices(m):
 def saving(m):
     """a guest continues from a file; a damaged file starts nothing."""
     m.guest("g4", vcpus=2, disks=["phy:/dev/vg0/d3,xvda,w"], nets=1, ip="10.9.0.4")
-    m.run("bhctl start g4 --wait --timeout 200", 260)
+    m.run("bhctl start g4 --wait --timeout 500", 560)
     m.inside("g4", "mkdir -p /tmp; head -c 300000 /dev/urandom >/tmp/r; md5sum /tmp/r >/tmp/s; sync")
     m.run("bhctl save g4 /root/g4.save", 180)
     check("it does not run", not field(m, "g4", "running"))
@@ -105,7 +105,7 @@ def saving(m):
 def crashing(m):
     """crashes are reported and handled as on_crash says."""
     m.guest("g5", more='on_crash = "restart"')
-    m.run("bhctl start g5 --wait --timeout 200", 260)
+    m.run("bhctl start g5 --wait --timeout 500", 560)
     first = field(m, "g5", "id")
     m.run("bhctl sysrq g5 c", 30)
     m.eventually(f"bhctl info g5 --json | grep -q '\"ready\": *true' && ! bhctl info g5 --json | grep -q '\"id\": *{first},'",
@@ -114,7 +114,7 @@ def crashing(m):
     check("registers are in the journal", "vCPU 0: rip" in log)
     m.run("bhctl destroy g5", 60)
     m.guest("g5", more='on_crash = "coredump-destroy"')
-    m.run("bhctl start g5 --wait --timeout 200; bhctl sysrq g5 c", 260)
+    m.run("bhctl start g5 --wait --timeout 500; bhctl sysrq g5 c", 560)
     m.eventually("systemctl is-failed -q bulkhead-guest@g5", 120)
     check("there is a core", m.run("ls /var/lib/bulkhead/dump | wc -l").strip() == "1")
     m.run("head -c 4 /var/lib/bulkhead/dump/* | grep -q ELF; rm /var/lib/bulkhead/dump/*; "
@@ -124,7 +124,7 @@ def crashing(m):
 def killing(m, times=4):
     """a killed supervisor or store takes no guest along."""
     m.guest("g6")
-    m.run("bhctl start g6 --wait --timeout 200", 260)
+    m.run("bhctl start g6 --wait --timeout 500", 560)
     dom = field(m, "g6", "id")
     for _ in range(times):
         what = random.choice(["bulkhead-guest@g6", "bulkhead-store", "bulkhead-guest@g6 bulkhead-store"])
@@ -185,7 +185,7 @@ def autostart():
             stamp, rest = line.split(" ", 1)
             t[(rest.split()[1], "ready" in rest)] = float(stamp)
         check("sa started after sb was ready", t[("sa", False)] > t[("sb", True)], up)
-        m.run("bhctl shutdown --all --wait --timeout 200", 300)
+        m.run("bhctl shutdown --all --wait --timeout 500", 300)
         check("none runs", not any(g["running"] and g["id"] for g in m.json("list")["guests"]))
 
 
