@@ -12,7 +12,7 @@
 #include <bh/domain.h>
 #include <bh/page.h>
 
-#define RUNS	4
+#define RUNS    4
 #define VERBOSE 8 /* bad frames printed in the last run */
 
 struct audit {
@@ -123,7 +123,8 @@ static void check_domain(struct audit *a, struct domain *d)
 			continue;
 		a->bad++;
 		if (a->verbose && a->printed++ < VERBOSE)
-			printk(LVL_ERR "  frame %#x: %s: count %#lx type %#lx, found %u refs %u uses\n",
+			printk(LVL_ERR
+			       "  frame %#x: %s: count %#lx type %#lx, found %u refs %u uses\n",
 			       f, what, pg->count, pg->type, a->refs[f],
 			       a->types[f]);
 	}
@@ -166,7 +167,8 @@ unsigned int domain_mm_audit(struct domain *d)
 			if (!a.bad)
 				break;
 		}
-		printk(LVL_INFO "  d%u: %lu pages, tables %lu/%lu/%lu/%lu, descriptors %lu, writable %lu (%lu uses without entry), %lu partial, %u inconsistent\n",
+		printk(LVL_INFO
+		       "  d%u: %lu pages, tables %lu/%lu/%lu/%lu, descriptors %lu, writable %lu (%lu uses without entry), %lu partial, %u inconsistent\n",
 		       d->id, d->tot_pages, a.nr[1], a.nr[2], a.nr[3], a.nr[4],
 		       a.nr[5], a.nr[7], a.held, a.partial, a.bad);
 	} else {

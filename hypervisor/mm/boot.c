@@ -27,18 +27,20 @@
 
 #include "mm_private.h"
 
-#define SZ_2M (1UL << 21)
-#define SZ_1G (1UL << 30)
-#define LOW_END 0x100000UL
-#define PT_LIMIT (1UL << 32)
-#define MAX_PADDR (DIRECTMAP_END - DIRECTMAP_START)
+#define SZ_2M           (1UL << 21)
+#define SZ_1G           (1UL << 30)
+#define LOW_END         0x100000UL
+#define PT_LIMIT        (1UL << 32)
+#define MAX_PADDR       (DIRECTMAP_END - DIRECTMAP_START)
 #define M2P_CHUNK_SHIFT 18 /* frames described by 2 MiB of M2P */
 
 unsigned long max_mfn;
 unsigned long *m2p = (unsigned long *)M2P_RW_START;
 u64 *hv_l4;
-unsigned long frame_chunks[BITS_TO_LONGS(MAX_PADDR >> (PAGE_SHIFT + FRAME_CHUNK_SHIFT))];
-static unsigned long m2p_chunks[BITS_TO_LONGS(MAX_PADDR >> (PAGE_SHIFT + M2P_CHUNK_SHIFT))];
+unsigned long frame_chunks[BITS_TO_LONGS(MAX_PADDR >>
+					 (PAGE_SHIFT + FRAME_CHUNK_SHIFT))];
+static unsigned long
+	m2p_chunks[BITS_TO_LONGS(MAX_PADDR >> (PAGE_SHIFT + M2P_CHUNK_SHIFT))];
 
 extern u64 boot_l4[512];
 
@@ -121,8 +123,9 @@ static void __init find_regions(const struct boot_info *bi)
 		const struct e820_entry *e = &bi->e820[i];
 
 		if (e->type == E820_RAM && e->addr < MAX_PADDR)
-			region_add(max((paddr_t)e->addr, LOW_END),
-				   min((paddr_t)(e->addr + e->size), MAX_PADDR));
+			region_add(
+				max((paddr_t)e->addr, LOW_END),
+				min((paddr_t)(e->addr + e->size), MAX_PADDR));
 	}
 	for (unsigned int i = 0; i < nr_regions; i++)
 		max_mfn = max(max_mfn, PFN_DOWN(regions[i].e));
@@ -265,7 +268,8 @@ static void __init map_tables(const struct boot_info *bi)
 		if (!test_bit(c, m2p_chunks))
 			continue;
 		pa = boot_alloc(SZ_2M, SZ_2M, ~0UL);
-		map_range(M2P_RW_START + c * SZ_2M, pa, SZ_2M, PTE_HV_RW, SZ_2M);
+		map_range(M2P_RW_START + c * SZ_2M, pa, SZ_2M, PTE_HV_RW,
+			  SZ_2M);
 		map_range(M2P_RO_START + c * SZ_2M, pa, SZ_2M,
 			  PTE_HV_RO | PTE_U, SZ_2M);
 	}
@@ -297,7 +301,8 @@ static void __init init_tables(const struct boot_info *bi)
 
 	for (unsigned long c = 0; c <= (max_mfn - 1) >> FRAME_CHUNK_SHIFT; c++)
 		if (test_bit(c, frame_chunks))
-			memset(frame_table + (c << FRAME_CHUNK_SHIFT), 0, SZ_2M);
+			memset(frame_table + (c << FRAME_CHUNK_SHIFT), 0,
+			       SZ_2M);
 	for (unsigned long c = 0; c <= (max_mfn - 1) >> M2P_CHUNK_SHIFT; c++)
 		if (test_bit(c, m2p_chunks))
 			memset(m2p + (c << M2P_CHUNK_SHIFT), 0xff, SZ_2M);
@@ -350,7 +355,8 @@ void __init mm_boot_init(const struct boot_info *bi)
 				       PFN_DOWN(regions[i].e) - 1);
 	own = bitmap_weight(frame_chunks, ARRAY_SIZE(frame_chunks) * 64) +
 	      bitmap_weight(m2p_chunks, ARRAY_SIZE(m2p_chunks) * 64);
-	printk(LVL_INFO "memory: %lu MiB free, %lu MiB in frame tables, frames up to %#lx\n",
+	printk(LVL_INFO
+	       "memory: %lu MiB free, %lu MiB in frame tables, frames up to %#lx\n",
 	       heap_free_pages() >> 8, own * 2, max_mfn);
 }
 

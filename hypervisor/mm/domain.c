@@ -90,7 +90,8 @@ void domain_mm_done(struct domain *d)
 	l2 = perdomain_l2(d);
 	for (unsigned int i = 0; i < MAX_VCPUS / VCPUS_PER_L1; i++)
 		if (l2[i])
-			free_page(maddr_to_virt(l2[i] & PADDR_MASK & PAGE_MASK));
+			free_page(
+				maddr_to_virt(l2[i] & PADDR_MASK & PAGE_MASK));
 	free_page(l2);
 	free_page(d->perdomain_l3);
 	d->perdomain_l3 = NULL;
@@ -197,8 +198,8 @@ struct page_info *domain_alloc_pages(struct domain *d, unsigned int order,
 
 	if (d->tot_pages + n > READ_ONCE(d->max_pages))
 		return NULL;
-	promised = READ_ONCE(claimed) - min(READ_ONCE(claimed),
-					    (unsigned long)d->outstanding_pages);
+	promised = READ_ONCE(claimed) -
+		   min(READ_ONCE(claimed), (unsigned long)d->outstanding_pages);
 	if (promised && heap_free_pages() < promised + n)
 		return NULL;
 	if (d->addr_bits && (!addr_bits || addr_bits > d->addr_bits))
@@ -297,7 +298,8 @@ int domain_steal_page(struct domain *d, struct page_info *pg)
 	bool last;
 
 	/* Freezes it: nobody takes a reference on a count of 0. */
-	if (!frame_is_ram(mfn_x(page_to_mfn(pg))) || pg->owner != domain_frame(d))
+	if (!frame_is_ram(mfn_x(page_to_mfn(pg))) ||
+	    pg->owner != domain_frame(d))
 		return -EINVAL;
 	if (READ_ONCE(pg->count) & PGC_XENHEAP)
 		return -EINVAL;

@@ -81,8 +81,8 @@ static int take(struct chunk *c, unsigned long n)
 static int allocate(struct chunk *c)
 {
 	for (unsigned long j = 0; j < 1UL << c->out_shift; j++) {
-		struct page_info *pg = heap_alloc(c->e->out.extent_order,
-						  c->addr_bits, 0);
+		struct page_info *pg =
+			heap_alloc(c->e->out.extent_order, c->addr_bits, 0);
 
 		if (!pg)
 			return -ENOMEM;
@@ -166,8 +166,8 @@ static int check(struct vcpu *v, const struct xen_memory_exchange *e)
 
 long memory_exchange(struct vcpu *v, gptr_t arg)
 {
-	gptr_t done = gptr_add(arg, offsetof(struct xen_memory_exchange,
-					     nr_exchanged));
+	gptr_t done = gptr_add(
+		arg, offsetof(struct xen_memory_exchange, nr_exchanged));
 	struct xen_memory_exchange e;
 	struct chunk c = { .e = &e };
 	unsigned long n, first;

@@ -139,26 +139,26 @@ int clear_guest(gptr_t dst, unsigned long n)
 	return words ? -EFAULT : 0;
 }
 
-#define DEFINE_GET(type, name)                                                 \
-	int name(type *v, gptr_t src)                                          \
-	{                                                                      \
-		unsigned long a = mask_spec(src.a);                            \
-		int rc = 0;                                                    \
-		type x = 0;                                                    \
-		if (unlikely(!range_ok(src.a, sizeof(type))))                     \
-			return -EFAULT;                                        \
-		guest_open();                                                  \
-		__asm__ volatile("1: mov %2, %1\n"                             \
-				 "2:\n\t"                                      \
-				 ".pushsection .text.fixup, \"ax\"\n"          \
-				 "3: mov %3, %0\n\t"                           \
-				 "jmp 2b\n\t"                                  \
-				 ".popsection\n\t" EX_TABLE(1b, 3b)            \
-				 : "+r"(rc), "+q"(x)                           \
-				 : "m"(*(type *)a), "i"(-EFAULT));             \
-		guest_close();                                                 \
-		*v = x;                                                        \
-		return rc;                                                     \
+#define DEFINE_GET(type, name)                                        \
+	int name(type *v, gptr_t src)                                 \
+	{                                                             \
+		unsigned long a = mask_spec(src.a);                   \
+		int rc = 0;                                           \
+		type x = 0;                                           \
+		if (unlikely(!range_ok(src.a, sizeof(type))))         \
+			return -EFAULT;                               \
+		guest_open();                                         \
+		__asm__ volatile("1: mov %2, %1\n"                    \
+				 "2:\n\t"                             \
+				 ".pushsection .text.fixup, \"ax\"\n" \
+				 "3: mov %3, %0\n\t"                  \
+				 "jmp 2b\n\t"                         \
+				 ".popsection\n\t" EX_TABLE(1b, 3b)   \
+				 : "+r"(rc), "+q"(x)                  \
+				 : "m"(*(type *)a), "i"(-EFAULT));    \
+		guest_close();                                        \
+		*v = x;                                               \
+		return rc;                                            \
 	}
 DEFINE_GET(u64, get_guest_u64)
 DEFINE_GET(u8, get_guest_u8)
@@ -188,24 +188,24 @@ int get_guest_words(u64 *v, gptr_t src, unsigned int n)
 	return rc;
 }
 
-#define DEFINE_PUT(type, name)                                                 \
-	int name(gptr_t dst, type v)                                           \
-	{                                                                      \
-		unsigned long a = mask_spec(dst.a);                            \
-		int rc = 0;                                                    \
-		if (unlikely(!range_ok(dst.a, sizeof(v))))                        \
-			return -EFAULT;                                        \
-		guest_open();                                                  \
-		__asm__ volatile("1: mov %2, %1\n"                             \
-				 "2:\n\t"                                      \
-				 ".pushsection .text.fixup, \"ax\"\n"          \
-				 "3: mov %3, %0\n\t"                           \
-				 "jmp 2b\n\t"                                  \
-				 ".popsection\n\t" EX_TABLE(1b, 3b)            \
-				 : "+r"(rc), "=m"(*(type *)a)                  \
-				 : "r"(v), "i"(-EFAULT));                      \
-		guest_close();                                                 \
-		return rc;                                                     \
+#define DEFINE_PUT(type, name)                                        \
+	int name(gptr_t dst, type v)                                  \
+	{                                                             \
+		unsigned long a = mask_spec(dst.a);                   \
+		int rc = 0;                                           \
+		if (unlikely(!range_ok(dst.a, sizeof(v))))            \
+			return -EFAULT;                               \
+		guest_open();                                         \
+		__asm__ volatile("1: mov %2, %1\n"                    \
+				 "2:\n\t"                             \
+				 ".pushsection .text.fixup, \"ax\"\n" \
+				 "3: mov %3, %0\n\t"                  \
+				 "jmp 2b\n\t"                         \
+				 ".popsection\n\t" EX_TABLE(1b, 3b)   \
+				 : "+r"(rc), "=m"(*(type *)a)         \
+				 : "r"(v), "i"(-EFAULT));             \
+		guest_close();                                        \
+		return rc;                                            \
 	}
 DEFINE_PUT(u64, put_guest_u64)
 DEFINE_PUT(u32, put_guest_u32)

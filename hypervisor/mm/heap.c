@@ -27,9 +27,9 @@
 
 #include "mm_private.h"
 
-#define NR_ZONES  32
-#define MAX_ORDER 20
-#define NR_ORDERS (MAX_ORDER + 1)
+#define NR_ZONES    32
+#define MAX_ORDER   20
+#define NR_ORDERS   (MAX_ORDER + 1)
 #define SCRUB_ORDER 5 /* one step of the idle loop: 128 KiB */
 
 struct free_list {

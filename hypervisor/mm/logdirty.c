@@ -147,7 +147,8 @@ void log_dirty_disable(struct domain *d)
 	xfree(ld);
 }
 
-static long report(struct domain *d, struct xen_domctl_shadow_op *op, bool clean)
+static long report(struct domain *d, struct xen_domctl_shadow_op *op,
+		   bool clean)
 {
 	struct log_dirty *ld = d->log_dirty;
 	unsigned long n;
@@ -191,9 +192,9 @@ long log_dirty_op(struct domain *d, struct xen_domctl_shadow_op *op)
 	case XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY:
 		return enable(d);
 	case XEN_DOMCTL_SHADOW_OP_ENABLE:
-		return op->mode == XEN_DOMCTL_SHADOW_ENABLE_LOG_DIRTY ?
-			       enable(d) :
-			       -EOPNOTSUPP;
+		return op->mode == XEN_DOMCTL_SHADOW_ENABLE_LOG_DIRTY
+			       ? enable(d)
+			       : -EOPNOTSUPP;
 	case XEN_DOMCTL_SHADOW_OP_CLEAN:
 		return report(d, op, true);
 	case XEN_DOMCTL_SHADOW_OP_PEEK:

@@ -128,7 +128,8 @@ static long op_reservation(struct vcpu *v, unsigned int cmd, unsigned long a[6],
 		if (cmd == XENMEM_decrease_reservation)
 			ok = decrease_one(&x, i);
 		else
-			ok = populate_one(&x, i, cmd == XENMEM_populate_physmap);
+			ok = populate_one(&x, i,
+					  cmd == XENMEM_populate_physmap);
 		if (!ok)
 			break;
 	}
@@ -155,8 +156,8 @@ static long op_query_domain(struct vcpu *v, unsigned int cmd, gptr_t arg)
 		rc = min(d->max_pages, (u64)0xffffffff);
 		break;
 	default: /* XENMEM_maximum_gpfn */
-		rc = d->shared ? (long)READ_ONCE(d->shared->arch.max_pfn) - 1 :
-				 -EINVAL;
+		rc = d->shared ? (long)READ_ONCE(d->shared->arch.max_pfn) - 1
+			       : -EINVAL;
 	}
 	domain_put(d);
 	return rc;
@@ -227,9 +228,9 @@ static long op_machphys_mapping(struct vcpu *v, gptr_t arg)
 	struct xen_machphys_mapping m = {
 		.v_start = M2P_RO_START,
 		.v_end = M2P_RO_END,
-		.max_mfn = is_control_domain(v->domain) ?
-				   max_mfn - 1 :
-				   (M2P_RO_END - M2P_RO_START) / 8 - 1,
+		.max_mfn = is_control_domain(v->domain)
+				   ? max_mfn - 1
+				   : (M2P_RO_END - M2P_RO_START) / 8 - 1,
 	};
 
 	return copy_to_guest(arg, &m, sizeof(m));
@@ -306,8 +307,8 @@ out:
 
 /* Device pages that are ours; dom0 must not put anything on top of them. */
 static const struct e820_entry own_devices[] = {
-	{ 0xfec00000, 0x1000, E820_RESERVED },	 /* first I/O APIC */
-	{ 0xfed00000, 0x1000, E820_RESERVED },	 /* HPET */
+	{ 0xfec00000, 0x1000, E820_RESERVED },   /* first I/O APIC */
+	{ 0xfed00000, 0x1000, E820_RESERVED },   /* HPET */
 	{ 0xfee00000, 0x100000, E820_RESERVED }, /* local APICs, MSI window */
 };
 
@@ -411,14 +412,14 @@ static long op_acquire_resource(struct vcpu *v, gptr_t arg)
 	d = r.domid == DOMID_SELF ? NULL : memory_op_domain(v, r.domid, &rc);
 	if (!d)
 		return -ESRCH;
-	rc = r.type == XENMEM_resource_grant_table ?
-		     acquire_grant_frames(d, &r) :
-		     -EOPNOTSUPP;
+	rc = r.type == XENMEM_resource_grant_table ? acquire_grant_frames(d, &r)
+						   : -EOPNOTSUPP;
 	domain_put(d);
 	if (!rc && !r.frame_list.p &&
-	    copy_to_guest(gptr_add(arg, offsetof(struct xen_mem_acquire_resource,
-						 nr_frames)),
-			  &r.nr_frames, sizeof(r.nr_frames)))
+	    copy_to_guest(
+		    gptr_add(arg, offsetof(struct xen_mem_acquire_resource,
+					   nr_frames)),
+		    &r.nr_frames, sizeof(r.nr_frames)))
 		rc = -EFAULT;
 	return rc;
 }

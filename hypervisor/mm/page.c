@@ -118,7 +118,8 @@ static void flush_stale(struct page_info *pg, u64 old_type)
 	} else if (d->vcpu) {
 		for_each_vcpu(d, v)
 			for (int i = 0; i < 4; i++)
-				mask.bits[i] |= READ_ONCE(v->dirty_cpus.bits[i]);
+				mask.bits[i] |=
+					READ_ONCE(v->dirty_cpus.bits[i]);
 	}
 	tlb_filter(&mask, READ_ONCE(pg->tlb_stamp));
 	if (!cpumask_empty(&mask))
@@ -174,8 +175,7 @@ static int type_claim(struct page_info *pg, u64 type, bool preemptible,
 		nx = x + 1;
 		if ((x & PGT_COUNT_MASK) == 0) {
 			nx = type | 1;
-			if (type == PGT_WRITABLE &&
-			    (x & PGT_TYPE_MASK) != type)
+			if (type == PGT_WRITABLE && (x & PGT_TYPE_MASK) != type)
 				nx |= PGT_LOCKED; /* until flushed */
 		} else if ((x & PGT_TYPE_MASK) != type) {
 			return -EBUSY;
@@ -183,8 +183,8 @@ static int type_claim(struct page_info *pg, u64 type, bool preemptible,
 			return -EINVAL;
 		} else if (x & PGT_PARTIAL) {
 			nx = x & ~PGT_PARTIAL;
-		} else if (type == PGT_WRITABLE ? !!(x & PGT_LOCKED) :
-						  !(x & PGT_VALIDATED)) {
+		} else if (type == PGT_WRITABLE ? !!(x & PGT_LOCKED)
+						: !(x & PGT_VALIDATED)) {
 			if (preemptible && hypercall_preempt())
 				return -ERESTART;
 			cpu_relax();

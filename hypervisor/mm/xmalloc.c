@@ -20,9 +20,9 @@
 
 #define KIND_SLAB 1
 #define KIND_BIG  2
-#define NO_SLOT	  0xffff
+#define NO_SLOT   0xffff
 
-struct slab { /* overlay of page_info.type */
+struct slab {         /* overlay of page_info.type */
 	u8 kind, arg; /* arg: shift of the class, or order */
 	u16 first_free;
 	u16 nr_free;
@@ -130,9 +130,9 @@ void *xmalloc(size_t size)
 	struct page_info *pg;
 
 	if (size <= 1UL << MAX_SHIFT) {
-		shift = size <= 1UL << MIN_SHIFT ?
-				MIN_SHIFT :
-				64 - __builtin_clzl(size - 1);
+		shift = size <= 1UL << MIN_SHIFT
+				? MIN_SHIFT
+				: 64 - __builtin_clzl(size - 1);
 		return slab_alloc(shift);
 	}
 	while (PAGE_SIZE << order < size)

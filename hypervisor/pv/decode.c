@@ -12,12 +12,12 @@
 
 #include "decode.h"
 
-#define F_CF 0x001UL
-#define F_PF 0x004UL
-#define F_AF 0x010UL
-#define F_ZF 0x040UL
-#define F_SF 0x080UL
-#define F_OF 0x800UL
+#define F_CF  0x001UL
+#define F_PF  0x004UL
+#define F_AF  0x010UL
+#define F_ZF  0x040UL
+#define F_SF  0x080UL
+#define F_OF  0x800UL
 #define F_ALL (F_CF | F_PF | F_AF | F_ZF | F_SF | F_OF)
 
 struct cursor {
@@ -265,8 +265,8 @@ int rmw_decode(const u8 *buf, unsigned int n, struct rmw_insn *in)
 		return -EINVAL;
 	in->size = !(x.opcode & 1) ? 1 : x.rex & 8 ? 8 : x.opsize ? 2 : 4;
 	in->lock = x.lock;
-	rc = x.two_byte ? decode_two_byte(&c, &x, in) :
-			  decode_one_byte(&c, &x, in);
+	rc = x.two_byte ? decode_two_byte(&c, &x, in)
+			: decode_one_byte(&c, &x, in);
 	if (rc || c.bad || (in->lock && in->op == RMW_MOV))
 		return -EINVAL;
 	in->len = c.pos;
@@ -410,20 +410,20 @@ static void execute_unary(const struct rmw_insn *in, u64 old,
 		break;
 	case RMW_NEG:
 		res->mem = -old;
-		res->rflags = keep |
-			      flags_sub(0, old, res->mem, in->size, false);
+		res->rflags =
+			keep | flags_sub(0, old, res->mem, in->size, false);
 		break;
 	case RMW_INC: /* carry stays */
 		res->mem = old + 1;
-		res->rflags = keep | (res->rflags & F_CF) |
-			      (flags_add(old, 1, res->mem, in->size, false) &
-			       ~F_CF);
+		res->rflags =
+			keep | (res->rflags & F_CF) |
+			(flags_add(old, 1, res->mem, in->size, false) & ~F_CF);
 		break;
 	default:
 		res->mem = old - 1;
-		res->rflags = keep | (res->rflags & F_CF) |
-			      (flags_sub(old, 1, res->mem, in->size, false) &
-			       ~F_CF);
+		res->rflags =
+			keep | (res->rflags & F_CF) |
+			(flags_sub(old, 1, res->mem, in->size, false) & ~F_CF);
 	}
 }
 
@@ -441,8 +441,8 @@ static void execute_bit(const struct rmw_insn *in, u64 old, u64 src,
 		res->mem = old ^ bit;
 }
 
-static void execute_cmpxchg(const struct rmw_insn *in, u64 old, u64 src, u64 rax,
-			    struct rmw_result *res)
+static void execute_cmpxchg(const struct rmw_insn *in, u64 old, u64 src,
+			    u64 rax, struct rmw_result *res)
 {
 	u64 m = size_mask(in->size);
 
@@ -459,8 +459,8 @@ static void execute_cmpxchg(const struct rmw_insn *in, u64 old, u64 src, u64 rax
 void rmw_execute(const struct rmw_insn *in, u64 old, const u64 *gpr, u64 rflags,
 		 struct rmw_result *res)
 {
-	u64 src = in->src_reg ? gpr[in->reg] >> (in->high ? 8 : 0) :
-				(u64)in->imm;
+	u64 src =
+		in->src_reg ? gpr[in->reg] >> (in->high ? 8 : 0) : (u64)in->imm;
 
 	*res = (struct rmw_result){ .write_mem = true, .rflags = rflags };
 	switch (in->op) {

@@ -30,18 +30,18 @@ enum rmw_op {
 };
 
 struct rmw_insn {
-	u8 len;	 /* bytes, all prefixes included */
-	u8 op;	 /* enum rmw_op */
+	u8 len;  /* bytes, all prefixes included */
+	u8 op;   /* enum rmw_op */
 	u8 size; /* of the memory operand: 1, 2, 4, 8 */
 	bool lock;
-	bool src_reg;  /* else imm */
-	u8 reg;	       /* hardware number 0..15 */
-	bool high;     /* byte register AH, CH, DH, BH: reg is 0..3 */
+	bool src_reg; /* else imm */
+	u8 reg;       /* hardware number 0..15 */
+	bool high;    /* byte register AH, CH, DH, BH: reg is 0..3 */
 	bool bit_addr; /* BTx with a register: the bit number moves the address */
 	s64 imm;
 	/* address: base + index * scale + disp, or next instruction + disp */
 	s8 base, index; /* -1: none */
-	u8 scale;	/* shift */
+	u8 scale;       /* shift */
 	bool rip_relative;
 	s32 disp;
 	u64 moffs; /* absolute, when base, index and rip_relative say nothing */
@@ -53,11 +53,11 @@ int rmw_decode(const u8 *buf, unsigned int n, struct rmw_insn *in);
 u64 rmw_address(const struct rmw_insn *in, const u64 *gpr, u64 rip);
 
 struct rmw_result {
-	u64 mem;	/* new value of the operand */
+	u64 mem;        /* new value of the operand */
 	bool write_mem; /* false: a compare that failed */
 	bool write_reg; /* the register operand changes */
 	bool write_rax; /* CMPXCHG that failed */
-	u64 reg;	/* its new value (or RAX's) */
+	u64 reg;        /* its new value (or RAX's) */
 	u64 rflags;
 };
 /* old: the memory operand; rflags: before. */

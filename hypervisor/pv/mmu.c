@@ -31,8 +31,8 @@ void pv_update_cr3(struct vcpu *v)
 {
 	mfn_t m = v->pv.kernel_mode ? v->pv.kernel_l4 : v->pv.user_l4;
 
-	v->pv.cr3 = mfn_eq(m, INVALID_MFN) ? virt_to_maddr(hv_l4) :
-					     mfn_x(m) << PAGE_SHIFT;
+	v->pv.cr3 = mfn_eq(m, INVALID_MFN) ? virt_to_maddr(hv_l4)
+					   : mfn_x(m) << PAGE_SHIFT;
 }
 
 /* Gives back a top-level table; a big one later, piece by piece. */

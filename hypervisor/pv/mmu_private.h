@@ -15,12 +15,12 @@
 #include <bh/page.h>
 #include <bh/smp.h>
 
-#define PTE_ADDR    (PADDR_MASK & PAGE_MASK)
-#define PTE_CACHE   (PTE_PWT | PTE_PCD | PTE_PAT)
+#define PTE_ADDR  (PADDR_MASK & PAGE_MASK)
+#define PTE_CACHE (PTE_PWT | PTE_PCD | PTE_PAT)
 /* A change in these changes references or needs checks. */
 #define L1E_CHECKED (PTE_ADDR | PTE_P | PTE_W | PTE_CACHE | PTE_LOG_DIRTY)
 /* Either of them: the entry holds a writable reference. */
-#define L1E_WRITER  (PTE_W | PTE_LOG_DIRTY)
+#define L1E_WRITER (PTE_W | PTE_LOG_DIRTY)
 /* Upper levels: never allowed in a present entry. */
 #define LNE_FORBIDDEN (PTE_PS | PTE_PWT | PTE_PCD | PTE_G)
 
@@ -59,9 +59,9 @@ static inline int l1e_get(struct domain *d, struct domain *pgd, u64 *e)
 
 	if (unlikely(!frame_is_ram(mfn)))
 		return l1e_get_io(d, pgd, e);
-	if (unlikely(*e & PTE_CACHE) &&
-	    ((rangeset_empty(d->iomem_caps) && rangeset_empty(d->ioport_caps)) ||
-	     (pg->count & PGC_XENHEAP)))
+	if (unlikely(*e & PTE_CACHE) && ((rangeset_empty(d->iomem_caps) &&
+					  rangeset_empty(d->ioport_caps)) ||
+					 (pg->count & PGC_XENHEAP)))
 		return -EINVAL;
 	if (unlikely(!page_get_fast(pg, domain_frame(pgd))))
 		return -EINVAL;
@@ -126,7 +126,7 @@ static inline int l1_update(struct domain *d, struct domain *pgd, u64 *slot,
 {
 	u64 old = how & L1_EXPECT ? expect : READ_ONCE(*slot);
 
-	if (likely(new & PTE_P))
+	if (likely(new &PTE_P))
 		new = l1e_adjust(new);
 	if (unlikely(d->pv.log_dirty))
 		log_dirty_mark(d, virt_to_mfn(slot));

@@ -19,7 +19,7 @@
 #include "mmu_private.h"
 
 #define PREEMPTED 0x80000000U /* MMU_UPDATE_PREEMPTED: continued call */
-#define BATCH	  16U
+#define BATCH     16U
 
 /* ---- update_va_mapping ------------------------------------------------------------- */
 
@@ -98,7 +98,7 @@ static bool mod_flags_only(struct page_info *pg, u64 type, u64 *slot, u64 new,
 	u64 old = READ_ONCE(*slot);
 	bool done = false;
 
-	if (((old ^ new) & (PTE_ADDR | PTE_P)) || !(new & PTE_P))
+	if (((old ^ new) & (PTE_ADDR | PTE_P)) || !(new &PTE_P))
 		return false;
 	if (!page_lock(pg, type)) {
 		*rc = -EINVAL;
@@ -107,8 +107,8 @@ static bool mod_flags_only(struct page_info *pg, u64 type, u64 *slot, u64 new,
 	old = READ_ONCE(*slot);
 	while (!((old ^ new) & (PTE_ADDR | PTE_P)) && !done)
 		done = cmpxchg64(slot, &old,
-				 preserve_ad ? new | (old & (PTE_A | PTE_D)) :
-					       new);
+				 preserve_ad ? new | (old & (PTE_A | PTE_D))
+					     : new);
 	page_unlock(pg);
 	*rc = 0;
 	return done;
@@ -132,8 +132,8 @@ int pv_mod_table(struct vcpu *v, struct page_info *pg, unsigned int level,
 
 	if (level == 4 && idx >= HV_L4_FIRST && idx <= HV_L4_LAST)
 		return -EPERM;
-	if (new & PTE_P) {
-		if (new & LNE_FORBIDDEN)
+	if (new &PTE_P) {
+		if (new &LNE_FORBIDDEN)
 			return -EINVAL;
 		new |= PTE_U | (level == 4 ? PTE_A : 0);
 		if (mod_flags_only(pg, type, slot, new, preserve_ad, &rc))
@@ -206,9 +206,8 @@ static int update_other(struct batch *b, u64 ptr, u64 val, bool preserve_ad)
 
 /* Another table than the one before: locked for what follows if it is one of
  * level 1 (0), else the update is done here (*rc). */
-static bool __attribute__((noinline)) batch_switch(struct batch *b, u64 ptr,
-						   u64 val, bool preserve_ad,
-						   int *rc)
+static bool __attribute__((noinline))
+batch_switch(struct batch *b, u64 ptr, u64 val, bool preserve_ad, int *rc)
 {
 	unsigned long mfn = ptr >> PAGE_SHIFT;
 	struct page_info *pg = frame_table + mfn;
@@ -279,7 +278,8 @@ static int batch_run(struct batch *b, const struct mmu_update *r, u32 n,
 	return rc;
 }
 
-static long update_all(struct batch *b, unsigned long a[6], u32 count, u32 *done)
+static long update_all(struct batch *b, unsigned long a[6], u32 count,
+		       u32 *done)
 {
 	long rc = 0;
 

@@ -47,7 +47,7 @@ static int l1_update_right(struct domain *d, u64 *slot, u64 old, u64 new,
 			   unsigned int how)
 {
 	struct page_info *pg = frame_table + pte_mfn(new);
-	bool had = old & L1E_WRITER, wants = new & PTE_W;
+	bool had = old & L1E_WRITER, wants = new &PTE_W;
 	u64 seen = old;
 	int rc;
 
@@ -78,7 +78,7 @@ int l1_update_slow(struct domain *d, struct domain *pgd, u64 *slot, u64 old,
 	u64 seen = old;
 	int rc;
 
-	if (!(new & PTE_P)) {
+	if (!(new &PTE_P)) {
 		if (!l1e_write(slot, &seen, new, how))
 			return -EAGAIN;
 		l1e_put(d, old);
@@ -87,7 +87,7 @@ int l1_update_slow(struct domain *d, struct domain *pgd, u64 *slot, u64 old,
 	new &= ~PTE_LOG_DIRTY; /* ours alone to set */
 	/* Only the right to write comes or goes: the frame stays referenced. */
 	if (!((old ^ new) & (L1E_CHECKED & ~L1E_WRITER)) && frame_is_ram(mfn) &&
-	    (!(new & PTE_W) || pg->owner == domain_frame(pgd)))
+	    (!(new &PTE_W) || pg->owner == domain_frame(pgd)))
 		return l1_update_right(d, slot, old, new, how);
 	rc = l1e_get(d, pgd, &new);
 	if (rc)
@@ -184,7 +184,7 @@ void pv_l1_log_dirty(struct domain *d, struct page_info *pg, bool protect)
 			new |= PTE_LOG_DIRTY;
 		/* The domain is paused: only its dirty bit could race. */
 		WRITE_ONCE(t[i], new);
-		if (!(new & PTE_LOG_DIRTY))
+		if (!(new &PTE_LOG_DIRTY))
 			page_put_writable(frame_table + pte_mfn(e));
 	}
 }
@@ -370,8 +370,8 @@ void pv_l4_init_slots(u64 *l4, struct domain *d)
 {
 	memcpy(l4 + HV_L4_FIRST, hv_l4 + HV_L4_FIRST,
 	       (HV_L4_LAST - HV_L4_FIRST + 1) * sizeof(u64));
-	l4[PERDOMAIN_L4] = virt_to_maddr(d->perdomain_l3) | PTE_P | PTE_W |
-			   PTE_A | PTE_D;
+	l4[PERDOMAIN_L4] =
+		virt_to_maddr(d->perdomain_l3) | PTE_P | PTE_W | PTE_A | PTE_D;
 }
 
 /* ---- teardown that was preempted -------------------------------------------------------- */

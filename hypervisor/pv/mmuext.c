@@ -137,7 +137,8 @@ static int fill_page(struct domain *d, mfn_t dst, bool copy, mfn_t src)
 	}
 	if (!rc) {
 		if (copy)
-			memmove(page_to_virt(pg), page_to_virt(from), PAGE_SIZE);
+			memmove(page_to_virt(pg), page_to_virt(from),
+				PAGE_SIZE);
 		else
 			memset(page_to_virt(pg), 0, PAGE_SIZE);
 		page_put_and_type(pg);
@@ -156,9 +157,8 @@ static int op_self(struct vcpu *v, const struct mmuext_op *op)
 	case MMUEXT_NEW_BASEPTR:
 		return pv_new_baseptr(v, _mfn(op->arg1.mfn));
 	case MMUEXT_NEW_USER_BASEPTR:
-		return pv_new_user_baseptr(v, op->arg1.mfn ?
-						      _mfn(op->arg1.mfn) :
-						      INVALID_MFN);
+		return pv_new_user_baseptr(v, op->arg1.mfn ? _mfn(op->arg1.mfn)
+							   : INVALID_MFN);
 	case MMUEXT_TLB_FLUSH_LOCAL:
 		tlb_flush_local();
 		return 0;
@@ -198,7 +198,8 @@ static int op_one(struct vcpu *v, struct domain *pgd,
 	case MMUEXT_PIN_L3_TABLE:
 	case MMUEXT_PIN_L4_TABLE:
 		return pin_table(pgd, _mfn(op->arg1.mfn),
-				 (u64)(op->cmd - MMUEXT_PIN_L1_TABLE + 1) << 61);
+				 (u64)(op->cmd - MMUEXT_PIN_L1_TABLE + 1)
+					 << 61);
 	case MMUEXT_UNPIN_TABLE:
 		return unpin_table(pgd, _mfn(op->arg1.mfn));
 	case MMUEXT_CLEAR_PAGE:

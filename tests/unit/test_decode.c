@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
 #include <cmocka.h>
 
 #include <bh/lib.h>
@@ -16,8 +17,8 @@
 #include "../../hypervisor/pv/decode.h"
 
 #define FLAGS_ALL 0x8d5UL
-#define FLAG_AF	  0x10UL
-#define FLAG_CF	  0x01UL
+#define FLAG_AF   0x10UL
+#define FLAG_CF   0x01UL
 
 static u8 *code;
 static unsigned int seed = 42;
@@ -52,8 +53,8 @@ static void run_native(struct state *s, void *mem)
 			 "pop %[fl]\n\t"
 			 "lea 128(%%rsp), %%rsp"
 			 : "+a"(s->rax), "+c"(s->rcx), "+d"(s->rdx),
-			   "+b"(s->rbx), "+S"(s->rsi), "+r"(r8),
-			   [fl] "+r"(s->rflags)
+			   "+b"(s->rbx), "+S"(s->rsi),
+			   "+r"(r8), [fl] "+r"(s->rflags)
 			 : "D"(mem), [fn] "r"(code)
 			 : "memory", "cc");
 	s->r8 = r8;
@@ -61,30 +62,30 @@ static void run_native(struct state *s, void *mem)
 
 struct form {
 	u8 op[2];
-	u8 nop;	   /* opcode bytes */
+	u8 nop;    /* opcode bytes */
 	s8 digit;  /* /digit, -1: register operand */
-	u8 imm;	   /* 0 none, 1 byte, 4: as wide as the operand, at most 4 */
+	u8 imm;    /* 0 none, 1 byte, 4: as wide as the operand, at most 4 */
 	bool lock; /* may be locked */
 };
 static const struct form forms[] = {
-	{ { 0x00 }, 1, -1, 0, true },	    { { 0x01 }, 1, -1, 0, true },
-	{ { 0x08 }, 1, -1, 0, true },	    { { 0x09 }, 1, -1, 0, true },
-	{ { 0x10 }, 1, -1, 0, true },	    { { 0x11 }, 1, -1, 0, true },
-	{ { 0x18 }, 1, -1, 0, true },	    { { 0x19 }, 1, -1, 0, true },
-	{ { 0x20 }, 1, -1, 0, true },	    { { 0x21 }, 1, -1, 0, true },
-	{ { 0x28 }, 1, -1, 0, true },	    { { 0x29 }, 1, -1, 0, true },
-	{ { 0x30 }, 1, -1, 0, true },	    { { 0x31 }, 1, -1, 0, true },
-	{ { 0x80 }, 1, 0, 1, true },	    { { 0x81 }, 1, 1, 4, true },
-	{ { 0x83 }, 1, 2, 1, true },	    { { 0x80 }, 1, 3, 1, true },
-	{ { 0x80 }, 1, 4, 1, true },	    { { 0x81 }, 1, 4, 4, true },
-	{ { 0x83 }, 1, 5, 1, true },	    { { 0x81 }, 1, 6, 4, true },
-	{ { 0x86 }, 1, -1, 0, true },	    { { 0x87 }, 1, -1, 0, true },
-	{ { 0x88 }, 1, -1, 0, false },	    { { 0x89 }, 1, -1, 0, false },
-	{ { 0xc6 }, 1, 0, 1, false },	    { { 0xc7 }, 1, 0, 4, false },
-	{ { 0xf6 }, 1, 2, 0, true },	    { { 0xf7 }, 1, 3, 0, true },
-	{ { 0xf6 }, 1, 3, 0, true },	    { { 0xf7 }, 1, 2, 0, true },
-	{ { 0xfe }, 1, 0, 0, true },	    { { 0xff }, 1, 1, 0, true },
-	{ { 0xfe }, 1, 1, 0, true },	    { { 0xff }, 1, 0, 0, true },
+	{ { 0x00 }, 1, -1, 0, true },       { { 0x01 }, 1, -1, 0, true },
+	{ { 0x08 }, 1, -1, 0, true },       { { 0x09 }, 1, -1, 0, true },
+	{ { 0x10 }, 1, -1, 0, true },       { { 0x11 }, 1, -1, 0, true },
+	{ { 0x18 }, 1, -1, 0, true },       { { 0x19 }, 1, -1, 0, true },
+	{ { 0x20 }, 1, -1, 0, true },       { { 0x21 }, 1, -1, 0, true },
+	{ { 0x28 }, 1, -1, 0, true },       { { 0x29 }, 1, -1, 0, true },
+	{ { 0x30 }, 1, -1, 0, true },       { { 0x31 }, 1, -1, 0, true },
+	{ { 0x80 }, 1, 0, 1, true },        { { 0x81 }, 1, 1, 4, true },
+	{ { 0x83 }, 1, 2, 1, true },        { { 0x80 }, 1, 3, 1, true },
+	{ { 0x80 }, 1, 4, 1, true },        { { 0x81 }, 1, 4, 4, true },
+	{ { 0x83 }, 1, 5, 1, true },        { { 0x81 }, 1, 6, 4, true },
+	{ { 0x86 }, 1, -1, 0, true },       { { 0x87 }, 1, -1, 0, true },
+	{ { 0x88 }, 1, -1, 0, false },      { { 0x89 }, 1, -1, 0, false },
+	{ { 0xc6 }, 1, 0, 1, false },       { { 0xc7 }, 1, 0, 4, false },
+	{ { 0xf6 }, 1, 2, 0, true },        { { 0xf7 }, 1, 3, 0, true },
+	{ { 0xf6 }, 1, 3, 0, true },        { { 0xf7 }, 1, 2, 0, true },
+	{ { 0xfe }, 1, 0, 0, true },        { { 0xff }, 1, 1, 0, true },
+	{ { 0xfe }, 1, 1, 0, true },        { { 0xff }, 1, 0, 0, true },
 	{ { 0x0f, 0xab }, 2, -1, 0, true }, { { 0x0f, 0xb3 }, 2, -1, 0, true },
 	{ { 0x0f, 0xbb }, 2, -1, 0, true }, { { 0x0f, 0xba }, 2, 5, 1, true },
 	{ { 0x0f, 0xba }, 2, 6, 1, true },  { { 0x0f, 0xba }, 2, 7, 1, true },
@@ -138,8 +139,13 @@ static void one(const struct form *f)
 
 	for (int i = 0; i < 64; i++)
 		before[i] = buf[i] = rnd(3) ? rnd64() : 0;
-	s = (struct state){ rnd64(), rnd64(), rnd64(), rnd64(), rnd64(),
-			    rnd64(), 0x202 | (rnd64() & FLAGS_ALL) };
+	s = (struct state){ rnd64(),
+			    rnd64(),
+			    rnd64(),
+			    rnd64(),
+			    rnd64(),
+			    rnd64(),
+			    0x202 | (rnd64() & FLAGS_ALL) };
 	assert_int_equal(rmw_decode(code, 15, &in), 0);
 	assert_int_equal(in.len, len);
 	if (in.bit_addr) /* keep it inside the buffer */
@@ -171,8 +177,8 @@ static void one(const struct form *f)
 	if (res.write_rax)
 		gpr[0] = rmw_merge_reg(rax, res.reg, in.size, false);
 	else if (res.write_reg)
-		gpr[in.reg] = rmw_merge_reg(gpr[in.reg], res.reg, in.size,
-					    in.high);
+		gpr[in.reg] =
+			rmw_merge_reg(gpr[in.reg], res.reg, in.size, in.high);
 	assert_int_equal(gpr[0], s.rax);
 	assert_int_equal(gpr[1], s.rcx);
 	assert_int_equal(gpr[2], s.rdx);
@@ -198,17 +204,21 @@ static void addresses_are_computed(void **state)
 		unsigned int n;
 		u64 addr;
 	} t[] = {
-		{ { 0x48, 0x89, 0x07 }, 3, 0x7000 },		 /* [rdi] */
-		{ { 0x48, 0x89, 0x47, 0xf8 }, 4, 0x6ff8 },	 /* [rdi-8] */
+		{ { 0x48, 0x89, 0x07 }, 3, 0x7000 },             /* [rdi] */
+		{ { 0x48, 0x89, 0x47, 0xf8 }, 4, 0x6ff8 },       /* [rdi-8] */
 		{ { 0x48, 0x89, 0x87, 0, 1, 0, 0 }, 7, 0x7100 }, /* +disp32 */
-		{ { 0x49, 0x89, 0x04, 0xd7 }, 4, 0x3f000 },  /* [r15+rdx*8] */
-		{ { 0x48, 0x89, 0x04, 0x24 }, 4, 0x4000 },   /* [rsp] */
+		{ { 0x49, 0x89, 0x04, 0xd7 }, 4, 0x3f000 }, /* [r15+rdx*8] */
+		{ { 0x48, 0x89, 0x04, 0x24 }, 4, 0x4000 },  /* [rsp] */
 		{ { 0x48, 0x89, 0x05, 0x10, 0, 0, 0 }, 7, 0x100017 }, /* rip */
-		{ { 0x48, 0x89, 0x04, 0x25, 0, 0, 0, 0x80 }, 8,
-		  0xffffffff80000000 },			     /* [disp32] */
-		{ { 0x48, 0xa3, 1, 2, 3, 4, 5, 6, 7, 8 }, 10,
-		  0x0807060504030201 },			     /* moffs */
-		{ { 0x4a, 0x89, 0x04, 0x25, 0, 0, 0, 0 }, 8, 0xc000 }, /* r12*1 */
+		{ { 0x48, 0x89, 0x04, 0x25, 0, 0, 0, 0x80 },
+		  8,
+		  0xffffffff80000000 }, /* [disp32] */
+		{ { 0x48, 0xa3, 1, 2, 3, 4, 5, 6, 7, 8 },
+		  10,
+		  0x0807060504030201 }, /* moffs */
+		{ { 0x4a, 0x89, 0x04, 0x25, 0, 0, 0, 0 },
+		  8,
+		  0xc000 }, /* r12*1 */
 	};
 	u64 gpr[16];
 	struct rmw_insn in;
@@ -228,9 +238,9 @@ static void addresses_are_computed(void **state)
 static void others_are_refused(void **state)
 {
 	static const u8 t[][6] = {
-		{ 0x48, 0x39, 0x07 },	    /* cmp */
-		{ 0x48, 0x8b, 0x07 },	    /* load */
-		{ 0x48, 0x89, 0xc7 },	    /* register form */
+		{ 0x48, 0x39, 0x07 },       /* cmp */
+		{ 0x48, 0x8b, 0x07 },       /* load */
+		{ 0x48, 0x89, 0xc7 },       /* register form */
 		{ 0x64, 0x48, 0x89, 0x07 }, /* fs: */
 		{ 0x67, 0x48, 0x89, 0x07 }, /* 32-bit address */
 		{ 0xf3, 0x48, 0x89, 0x07 }, /* rep */
@@ -238,8 +248,8 @@ static void others_are_refused(void **state)
 		{ 0x48, 0x83, 0x3f, 0x00 }, /* cmp imm */
 		{ 0x0f, 0xba, 0x27, 0x00 }, /* bt */
 		{ 0x48, 0x0f, 0xc7, 0x0f }, /* cmpxchg16b */
-		{ 0xff, 0x17 },		    /* call */
-		{ 0xf3, 0xaa },		    /* stos */
+		{ 0xff, 0x17 },             /* call */
+		{ 0xf3, 0xaa },             /* stos */
 	};
 	struct rmw_insn in;
 

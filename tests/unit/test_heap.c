@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include <bh/page.h>
@@ -103,14 +104,15 @@ static void random_blocks_never_overlap(void **state)
 			continue;
 		mark(live[i].pg, live[i].order, 1);
 		assert_int_equal((live[i].pg - frame_table) &
-					 ((1UL << live[i].order) - 1), 0);
+					 ((1UL << live[i].order) - 1),
+				 0);
 		if (bits)
 			assert_true(live[i].pg - frame_table +
 					    (1UL << live[i].order) <=
 				    1UL << (bits - PAGE_SHIFT));
 		for (size_t k = 0; k < PAGE_SIZE << live[i].order; k += 256)
-			assert_int_equal(
-				((u8 *)page_to_virt(live[i].pg))[k], 0);
+			assert_int_equal(((u8 *)page_to_virt(live[i].pg))[k],
+					 0);
 	}
 	for (unsigned int i = 0; i < LIVE; i++)
 		if (live[i].pg) {
@@ -142,7 +144,9 @@ static void a_stale_frame_is_flushed_once(void **state)
 
 static void small_objects_are_apart_and_aligned(void **state)
 {
-	static const u16 sizes[] = { 1, 16, 17, 64, 100, 500, 2048, 2049, 5168 };
+	static const u16 sizes[] = {
+		1, 16, 17, 64, 100, 500, 2048, 2049, 5168
+	};
 	static u8 *p[4000];
 	size_t size[4000];
 

@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 #include <bh/control.h>
@@ -26,10 +27,10 @@
 #include <bh/page.h>
 #include <bh/smp.h>
 
-#define FIRST	  64 /* first frame of the domains */
-#define PER_DOM	  24
-#define NR	  (2 * PER_DOM)
-#define IO_FRAME  5000UL
+#define FIRST    64 /* first frame of the domains */
+#define PER_DOM  24
+#define NR       (2 * PER_DOM)
+#define IO_FRAME 5000UL
 
 struct domain *dom_io, *dom_xen, *hardware_domain;
 static struct domain *dom[2];
@@ -258,13 +259,14 @@ static unsigned long any_frame(void)
 /* Mostly a frame of v's, so that things succeed often enough. */
 static unsigned long my_frame(struct vcpu *v)
 {
-	return rnd(12) ? FIRST + (v->domain->id - 1) * PER_DOM + rnd(PER_DOM) :
-			 any_frame();
+	return rnd(12) ? FIRST + (v->domain->id - 1) * PER_DOM + rnd(PER_DOM)
+		       : any_frame();
 }
 
 static unsigned int any_slot(void)
 {
-	static const u16 slots[] = { 0, 1, 2, 3, 7, 8, 9, 256, 258, 271, 510, 511 };
+	static const u16 slots[] = { 0, 1,   2,   3,   7,   8,
+				     9, 256, 258, 271, 510, 511 };
 
 	return slots[rnd(ARRAY_SIZE(slots))];
 }
@@ -516,7 +518,8 @@ static void random_calls_keep_the_books_balanced(void **state)
 			check_all();
 			for (unsigned int f = 0; f < NR; f++)
 				if (types[f])
-					reached[frame_table[FIRST + f].type >> 61]++;
+					reached[frame_table[FIRST + f].type >>
+						61]++;
 		}
 		teardown_all();
 	}
@@ -580,8 +583,8 @@ static void a_table_cannot_be_mapped_writable(void **state)
 			 -EBUSY);
 	check_all();
 	/* And the other way round. */
-	assert_int_equal(set_entry(v, FIRST, 1,
-				   (FIRST + 1) << 12 | PTE_P | PTE_W), 0);
+	assert_int_equal(
+		set_entry(v, FIRST, 1, (FIRST + 1) << 12 | PTE_P | PTE_W), 0);
 	assert_int_equal(pin(v, MMUEXT_PIN_L1_TABLE, FIRST + 1), -EBUSY);
 	assert_int_equal(pin(v, MMUEXT_PIN_L1_TABLE, FIRST), -EINVAL);
 	assert_int_equal(pin(v, MMUEXT_UNPIN_TABLE, FIRST), 0);
@@ -690,9 +693,11 @@ static void kernel_and_user_pages_are_told_apart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_table_cannot_be_mapped_writable, setup),
+		cmocka_unit_test_setup(a_table_cannot_be_mapped_writable,
+				       setup),
 		cmocka_unit_test_setup(recursive_tables_are_refused, setup),
-		cmocka_unit_test_setup(hypervisor_slots_cannot_be_written, setup),
+		cmocka_unit_test_setup(hypervisor_slots_cannot_be_written,
+				       setup),
 		cmocka_unit_test_setup(foreign_frames_need_their_owner_named,
 				       setup),
 		cmocka_unit_test_setup(the_log_takes_rights_and_gives_them_back,

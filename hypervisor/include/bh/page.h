@@ -18,7 +18,8 @@ static inline u32 domain_frame(const struct domain *d)
 
 static inline bool frame_is_ram(unsigned long mfn)
 {
-	return mfn < max_mfn && test_bit(mfn >> FRAME_CHUNK_SHIFT, frame_chunks) &&
+	return mfn < max_mfn &&
+	       test_bit(mfn >> FRAME_CHUNK_SHIFT, frame_chunks) &&
 	       !(frame_table[mfn].count & PGC_IO);
 }
 
