@@ -4,12 +4,14 @@
  * itself is refused or read only as far as it goes. Files are made in exactly
  * sized heap blocks, so the sanitizer sees any read past their end.
  */
-#include <cmocka.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include <bh/elf.h>
 #include <bh/errno.h>
