@@ -62,6 +62,7 @@ struct build {
 	struct layout l;
 	unsigned long *mfns; /* of every guest frame */
 	unsigned int mfns_order;
+	u64 late; /* frames that become free when the images are loaded */
 	u64 next_pt; /* next free page-table frame */
 	u64 *l4;
 };
@@ -73,11 +74,13 @@ static void *__init frame_va(struct build *b, u64 pfn)
 
 /* ---- the kernel image ---------------------------------------------------------- */
 
+/* *unpacked, *held: memory to give back when the image is not needed any more. */
 static void __init load_kernel_file(struct build *b, const struct boot_info *bi,
-				    void **unpacked, unsigned int *order)
+				    void **unpacked, size_t *held)
 {
 	const void *file = maddr_to_virt(bi->mod[0].start);
 	size_t size = bi->mod[0].end - bi->mod[0].start, off, len;
+	unsigned int order = 0;
 	u32 hint;
 	int rc = bzimage_payload(file, size, &off, &len);
 
@@ -93,13 +96,18 @@ static void __init load_kernel_file(struct build *b, const struct boot_info *bi,
 		} else {
 			rc = decompress((const u8 *)file + off, len - 4,
 					max(hint, 1U << 20), unpacked, &size,
-					order);
+					&order);
 			if (rc)
 				panic("dom0 kernel: cannot unpack its payload: %s\n",
 				      rc == -ENOMEM ? "not enough memory" :
 				      rc == -EIO    ? "damaged" :
 						      "unknown compression");
 			file = *unpacked;
+			/* The block is a power of two: up to half is unused. */
+			*held = ROUNDUP(size, PAGE_SIZE);
+			mm_release_range(virt_to_maddr(*unpacked) + *held,
+					 virt_to_maddr(*unpacked) +
+						 (PAGE_SIZE << order));
 		}
 	}
 	rc = elf_parse(&b->elf, file, size);
@@ -124,9 +132,9 @@ static void __init check_kernel(const struct elf_image *e)
 
 /* ---- memory --------------------------------------------------------------------- */
 
-static u64 __init compute_nr_pages(u64 need)
+static u64 __init compute_nr_pages(u64 need, u64 late)
 {
-	u64 avail = heap_free_pages(), reserve, n;
+	u64 avail = heap_free_pages() + late, reserve, n;
 
 	/* Left to us: 1/16th for other domains' and our own needs, at most
 	 * 128 MiB (dom0_mem= overrides). */
@@ -144,9 +152,8 @@ static u64 __init compute_nr_pages(u64 need)
 
 /* Pages of the mapped region and of the p2m list must be clean; the rest of
  * the memory dom0 gets as it is (nobody used it before). */
-static void __init populate(struct build *b)
+static void __init populate(struct build *b, u64 pfn, u64 nr)
 {
-	u64 pfn = 0, nr = b->l.nr_pages;
 	unsigned int order = 18;
 
 	while (pfn < nr) {
@@ -208,7 +215,8 @@ static void __init compute_layout(struct build *b, const struct boot_info *bi)
 	l->kernel_end = PFN_UP(e->pend - e->elf_paddr_offset);
 	l->nr_initrd = bi->nr_mods > 1 ?
 			       PFN_UP(bi->mod[1].end - bi->mod[1].start) : 0;
-	l->nr_pages = compute_nr_pages(l->kernel_end + l->nr_initrd + 4096);
+	l->nr_pages = compute_nr_pages(l->kernel_end + l->nr_initrd + 4096,
+				       b->late);
 	list = PFN_UP(l->nr_pages * 8);
 	l->p2m_inside = e->p2m_base == UNSET_ADDR;
 
@@ -527,14 +535,19 @@ struct domain *__init dom0_build(const struct boot_info *bi)
 	static struct build build __initdata;
 	struct build *b = &build;
 	struct page_info *list;
-	unsigned int order = 0;
+	size_t held = 0;
 	void *unpacked;
 	u64 off;
 
-	load_kernel_file(b, bi, &unpacked, &order);
+	load_kernel_file(b, bi, &unpacked, &held);
 	check_kernel(&b->elf);
 	b->d = create_domain();
+	b->late = PFN_DOWN(held);
+	for (unsigned int i = 0; i < bi->nr_mods; i++)
+		b->late += PFN_DOWN(bi->mod[i].end - bi->mod[i].start);
 	compute_layout(b, bi);
+	if (b->l.nr_pages - b->late < b->l.p2m_first + b->l.nr_p2m)
+		b->late = 0; /* a small dom0: there is enough as it is */
 
 	while ((PAGE_SIZE << b->mfns_order) < b->l.nr_pages * 8)
 		b->mfns_order++;
@@ -542,7 +555,7 @@ struct domain *__init dom0_build(const struct boot_info *bi)
 	if (!list)
 		panic("dom0: no memory for its frame list\n");
 	b->mfns = page_to_virt(list);
-	populate(b);
+	populate(b, 0, b->l.nr_pages - b->late);
 
 	for (u64 i = 0; i < b->l.mapped; i++)
 		memset(frame_va(b, i), 0, PAGE_SIZE);
@@ -561,6 +574,12 @@ struct domain *__init dom0_build(const struct boot_info *bi)
 			maddr_to_virt(bi->mod[1].start), len, len);
 	}
 	fill_hypercall_page(b);
+	if (unpacked)
+		mm_release_range(virt_to_maddr(unpacked),
+				 virt_to_maddr(unpacked) + held);
+	for (unsigned int i = 0; i < bi->nr_mods; i++)
+		mm_release_range(bi->mod[i].start, bi->mod[i].end);
+	populate(b, b->l.nr_pages - b->late, b->l.nr_pages);
 	build_tables(b);
 	fill_start_info(b, bi);
 	take_tables(b);
@@ -568,9 +587,5 @@ struct domain *__init dom0_build(const struct boot_info *bi)
 	print_layout(b);
 
 	heap_free(list, b->mfns_order, false);
-	if (unpacked)
-		heap_free(virt_to_page(unpacked), order, false);
-	for (unsigned int i = 0; i < bi->nr_mods; i++)
-		mm_release_range(bi->mod[i].start, bi->mod[i].end);
 	return b->d;
 }
