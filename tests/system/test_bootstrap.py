@@ -120,7 +120,7 @@ def bootread():
 
 
 for _vg in ("thin", "plain"):
-    add(f"life-{_vg}", life, long=_vg == "plain", vg=_vg)
+    add(f"life-{_vg}", life, long=True, vg=_vg)
     for _op in ("create", "clone", "rollback", "resize", "destroy"):
         add(f"faults-{_op}-{_vg}", faults, long=True, vg=_vg, op=_op)
         add(f"faults-{_op}-{_vg}-again", faults, long=True, vg=_vg, op=_op, how="again")
