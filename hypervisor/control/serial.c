@@ -3,8 +3,8 @@
  * 16550 serial ports: com1=BAUD[/CLOCK][,DPS[,PORT[,IRQ]]], as Xen spells it
  * (8n1 etc.; BAUD "auto" keeps the firmware's setting). Output is polled: a
  * hypervisor prints little after boot, and polled output works in any state,
- * panics included. A port that stops accepting characters is given up rather
- * than waited for without end.
+ * panics included. A port that stops accepting characters is waited for a few
+ * seconds; from then on characters are dropped until it accepts again.
  *
  * Hardware: PC16550D data sheet.
  */
@@ -23,11 +23,12 @@ static struct uart {
 	u16 port;
 	u8 irq;
 	bool on;
+	bool stuck; /* took no character for seconds */
 	u32 baud, clock;
 	u8 lcr;
 } uarts[2] = {
-	{ 0x3f8, 4, false, 115200, 1843200, 3 },
-	{ 0x2f8, 3, false, 115200, 1843200, 3 },
+	{ 0x3f8, 4, false, false, 115200, 1843200, 3 },
+	{ 0x2f8, 3, false, false, 115200, 1843200, 3 },
 };
 
 static int parse_uart(struct uart *u, const char *s)
@@ -110,12 +111,14 @@ void serial_putc(unsigned int com, char c)
 	if (c == '\n')
 		serial_putc(com, '\r');
 	for (u32 spin = 0; !(inb(u->port + LSR) & LSR_THRE); spin++) {
-		if (spin > 200000) {
-			u->on = false;
+		/* A read of the port takes about a microsecond. */
+		if (u->stuck || spin > 5000000) {
+			u->stuck = true;
 			return;
 		}
 		cpu_relax();
 	}
+	u->stuck = false;
 	outb(c, u->port);
 }
 
