@@ -99,7 +99,7 @@ def own_kernel():
         print(out)
 
 
-add("tiny", tiny)
+add("tiny", tiny, long=True)
 add("debian", debian, long=True)
 add("own-kernel", own_kernel, long=True)
 

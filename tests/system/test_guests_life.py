@@ -162,7 +162,7 @@ def run_parts(name, parts):
             part(m)
 
 
-add("life", run_parts, name="life", parts=(life, refusing))
+add("life", run_parts, long=True, name="life", parts=(life, refusing))
 add("changing", run_parts, long=True, name="changing", parts=(resources, devices))
 add("saving", run_parts, long=True, name="saving", parts=(saving,))
 add("crashing", run_parts, long=True, name="crashing", parts=(crashing, killing))
