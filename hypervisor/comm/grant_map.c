@@ -102,9 +102,9 @@ static void drop_page(struct page_info *pg, bool ro)
 static s16 map_host(struct vcpu *v, const struct gnttab_map_grant_ref *op,
 		    mfn_t mfn)
 {
-	u64 pte = mfn_x(mfn) << PAGE_SHIFT | PTE_P | PTE_A | PTE_NX;
+	/* Without NX: guests decide by their own upper levels. */
+	u64 pte = mfn_x(mfn) << PAGE_SHIFT | PTE_P | PTE_A;
 
-	pte &= ~PTE_NX; /* guests decide by their own upper levels */
 	if (!(op->flags & GNTMAP_readonly))
 		pte |= PTE_W | PTE_D;
 	if (op->flags & GNTMAP_application_map)

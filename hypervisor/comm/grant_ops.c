@@ -30,6 +30,19 @@ s16 grant_target(struct vcpu *v, domid_t dom, struct domain **ret)
 	return GNTST_okay;
 }
 
+/* Writes the machine frame numbers of n pages to a guest array of 64 bits. */
+static long put_frame_list(gptr_t list, void *const *pages, u32 n)
+{
+	for (u32 i = 0; i < n; i++) {
+		u64 mfn = mfn_x(virt_to_mfn(pages[i]));
+
+		if (copy_to_guest(gptr_add(list, i * sizeof(mfn)), &mfn,
+				  sizeof(mfn)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
 long grant_op_setup_table(struct vcpu *v, void *arg)
 {
 	struct gnttab_setup_table *op = arg;
@@ -52,12 +65,9 @@ long grant_op_setup_table(struct vcpu *v, void *arg)
 			op->status = GNTST_general_error;
 		spin_unlock(&gt->lock);
 	}
-	for (u32 i = 0; !op->status && !rc && i < op->nr_frames; i++) {
-		xen_pfn_t mfn = mfn_x(virt_to_mfn(gt->frames[i]));
-
-		if (copy_to_guest(GPTR(op->frame_list.p + i), &mfn, sizeof(mfn)))
-			rc = -EFAULT;
-	}
+	if (!op->status)
+		rc = put_frame_list(GPTR(op->frame_list.p), gt->frames,
+				    op->nr_frames);
 	domain_put(d);
 	return rc;
 }
@@ -171,12 +181,9 @@ long grant_op_get_status_frames(struct vcpu *v, void *arg)
 	gt = d->grant;
 	if (gt->version != 2 || op->nr_frames > gt->nr_status)
 		op->status = GNTST_general_error;
-	for (u32 i = 0; !op->status && !rc && i < op->nr_frames; i++) {
-		u64 mfn = mfn_x(virt_to_mfn(gt->status[i]));
-
-		if (copy_to_guest(GPTR(op->frame_list.p + i), &mfn, sizeof(mfn)))
-			rc = -EFAULT;
-	}
+	if (!op->status)
+		rc = put_frame_list(GPTR(op->frame_list.p), gt->status,
+				    op->nr_frames);
 	domain_put(d);
 	return rc;
 }
