@@ -217,11 +217,11 @@ def load(minutes):
         m.run(f"""cat >/root/load <<'E'
 d=/dev/disk/by-id/virtio-load
 stress-ng --vm 2 --vm-bytes 128M --vm-keep --fork 2 --mmap 1 --mmap-bytes 64M --pipe 1 --timer 1 --hdd 1 \\
-  --hdd-bytes 32M --sock 1 --verify --timeout {seconds} >/root/stress 2>&1 &
+  --hdd-bytes 32M --sock 1 --verify --timeout {seconds} >/root/stress 2>&1 & jobs="$!"
 fio --name=v --filename=$d --size=256M --rw=randwrite --bs=4k-64k --iodepth=4 --ioengine=libaio --direct=1 \\
-  --verify=crc32c --verify_backlog=256 --verify_fatal=1 --time_based --runtime={seconds} >/root/fio 2>&1 &
-iperf3 -s -1 -D; iperf3 -c 127.0.0.1 -t {min(seconds, 60)} >/root/net 2>&1 &
-for j in $(jobs -p); do wait $j || echo "job $j: $?" >>/root/failed; done
+  --verify=crc32c --verify_backlog=256 --verify_fatal=1 --time_based --runtime={seconds} >/root/fio 2>&1 & jobs="$jobs $!"
+iperf3 -s -1 -D; iperf3 -c 127.0.0.1 -t {min(seconds, 60)} >/root/net 2>&1 & jobs="$jobs $!"
+for j in $jobs; do wait $j || echo "job $j: $?" >>/root/failed; done
 touch /root/done
 E
 cat >/root/clock.py <<'E'
