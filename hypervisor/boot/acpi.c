@@ -114,7 +114,7 @@ static void parse_s5(struct acpi_info *a, const u8 *t, u32 len)
 			continue;
 		p = i + 5;
 		p += 1 + (t[p] >> 6); /* package length */
-		p++;		      /* number of elements */
+		p++;                  /* number of elements */
 		for (n = 0; n < 2 && p + 1 < len; n++) {
 			if (t[p] == 0x0a) { /* byte constant */
 				val[n] = t[p + 1];

@@ -81,8 +81,9 @@ void acpi_init(const struct boot_info *bi)
 	if (!rsdp && !bi->efi) {
 		paddr_t ebda = 0x40e; /* BIOS data area: segment of the EBDA */
 
-		__asm__("" : "+r"(ebda)); /* the compiler distrusts low addresses */
-		ebda = (paddr_t)*(volatile u16 *)boot_va(ebda) << 4;
+		/* The compiler distrusts low addresses. */
+		__asm__("" : "+r"(ebda));
+		ebda = *(volatile u16 *)boot_va(ebda) << 4;
 		if (ebda >= 0x400 && ebda < 0xa0000)
 			rsdp = search(ebda, ebda + 1024);
 		if (!rsdp)

@@ -100,7 +100,12 @@ struct lzma_stream_s {
 	u64 reserved_int[4];
 	u32 reserved_enum[2];
 };
-enum { LZMA_OK = 0, LZMA_STREAM_END = 1, LZMA_MEM_ERROR = 5, LZMA_RUN = 0 };
+enum {
+	LZMA_OK = 0,
+	LZMA_STREAM_END = 1,
+	LZMA_MEM_ERROR = 5,
+	LZMA_RUN = 0
+};
 int lzma_stream_decoder(struct lzma_stream_s *s, u64 memlimit, u32 flags);
 int lzma_alone_decoder(struct lzma_stream_s *s, u64 memlimit);
 int lzma_code(struct lzma_stream_s *s, int action);
@@ -132,8 +137,7 @@ int __init unxz(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 	return run_lzma(&s, rc, src, len, out, room, done);
 }
 
-int __init unlzma(const u8 *src, size_t len, u8 *out, size_t room,
-		  size_t *done)
+int __init unlzma(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 {
 	struct lzma_stream_s s = { 0 };
 	int rc = lzma_alone_decoder(&s, ~0UL);
@@ -150,8 +154,7 @@ size_t ZSTD_decompressDCtx(void *ctx, void *dst, size_t room, const void *src,
 			   size_t len);
 
 /* In one go: the output buffer is the window. Trailing bytes are cut first. */
-int __init unzstd(const u8 *src, size_t len, u8 *out, size_t room,
-		  size_t *done)
+int __init unzstd(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 {
 	size_t frame = ZSTD_findFrameCompressedSize(src, len), n;
 	void *ctx;
@@ -182,17 +185,21 @@ struct z_stream_s {
 	int data_type;
 	u64 adler, reserved;
 };
-enum { Z_STREAM_END = 1, Z_FINISH = 4 };
+enum {
+	Z_STREAM_END = 1,
+	Z_FINISH = 4
+};
 int inflateInit2_(struct z_stream_s *s, int bits, const char *version,
 		  int size);
 int inflate(struct z_stream_s *s, int flush);
 
-int __init ungzip(const u8 *src, size_t len, u8 *out, size_t room,
-		  size_t *done)
+int __init ungzip(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 {
 	struct z_stream_s s = {
-		.next_in = src, .avail_in = min(len, (size_t)~0U),
-		.next_out = out, .avail_out = min(room, (size_t)~0U),
+		.next_in = src,
+		.avail_in = min(len, (size_t)~0U),
+		.next_out = out,
+		.avail_out = min(room, (size_t)~0U),
 	};
 
 	if (inflateInit2_(&s, 16 + 15, "1", sizeof(s)))

@@ -152,8 +152,8 @@ static int __init run_library(int (*fn)(struct job *j), struct job *j)
 	return rc;
 }
 
-int __init decompress(const void *src, size_t len, size_t size_hint,
-		      void **out, size_t *out_len, unsigned int *order)
+int __init decompress(const void *src, size_t len, size_t size_hint, void **out,
+		      size_t *out_len, unsigned int *order)
 {
 	struct job j = { .src = src, .len = len };
 	struct page_info *pg;
@@ -170,8 +170,8 @@ int __init decompress(const void *src, size_t len, size_t size_hint,
 			return -ENOMEM;
 		j.out = page_to_virt(pg);
 		j.room = PAGE_SIZE << o;
-		rc = formats[i].library ? run_library(formats[i].fn, &j) :
-					  formats[i].fn(&j);
+		rc = formats[i].library ? run_library(formats[i].fn, &j)
+					: formats[i].fn(&j);
 		if (rc) {
 			heap_free(pg, o, false);
 			return rc;

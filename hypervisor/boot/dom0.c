@@ -45,8 +45,7 @@ static int __init parse_dom0_mem(const char *s)
 }
 PARAM_FN("dom0_mem", parse_dom0_mem);
 
-
-struct layout { /* all in guest frames unless said otherwise */
+struct layout {      /* all in guest frames unless said otherwise */
 	u64 v_start; /* virtual address of frame 0 */
 	u64 nr_pages, kernel_end;
 	u64 start_info, pt_first, nr_pt, stack, mapped; /* mapped: size */
@@ -62,7 +61,7 @@ struct build {
 	struct layout l;
 	unsigned long *mfns; /* of every guest frame */
 	unsigned int mfns_order;
-	u64 late; /* frames that become free when the images are loaded */
+	u64 late;    /* frames that become free when the images are loaded */
 	u64 next_pt; /* next free page-table frame */
 	u64 *l4;
 };
@@ -99,9 +98,9 @@ static void __init load_kernel_file(struct build *b, const struct boot_info *bi,
 					&order);
 			if (rc)
 				panic("dom0 kernel: cannot unpack its payload: %s\n",
-				      rc == -ENOMEM ? "not enough memory" :
-				      rc == -EIO    ? "damaged" :
-						      "unknown compression");
+				      rc == -ENOMEM ? "not enough memory"
+				      : rc == -EIO  ? "damaged"
+						    : "unknown compression");
 			file = *unpacked;
 			/* The block is a power of two: up to half is unused. */
 			*held = ROUNDUP(size, PAGE_SIZE);
@@ -117,9 +116,8 @@ static void __init load_kernel_file(struct build *b, const struct boot_info *bi,
 
 static void __init check_kernel(const struct elf_image *e)
 {
-	bool dom0 = e->have_features ?
-			    e->features & (1U << XENFEAT_dom0) :
-			    true;
+	bool dom0 =
+		e->have_features ? e->features & (1U << XENFEAT_dom0) : true;
 
 	if (!e->have_notes)
 		panic("dom0 kernel: no Xen notes: not built with CONFIG_XEN_PV\n");
@@ -213,10 +211,10 @@ static void __init compute_layout(struct build *b, const struct boot_info *bi)
 
 	l->v_start = e->virt_base;
 	l->kernel_end = PFN_UP(e->pend - e->elf_paddr_offset);
-	l->nr_initrd = bi->nr_mods > 1 ?
-			       PFN_UP(bi->mod[1].end - bi->mod[1].start) : 0;
-	l->nr_pages = compute_nr_pages(l->kernel_end + l->nr_initrd + 4096,
-				       b->late);
+	l->nr_initrd =
+		bi->nr_mods > 1 ? PFN_UP(bi->mod[1].end - bi->mod[1].start) : 0;
+	l->nr_pages =
+		compute_nr_pages(l->kernel_end + l->nr_initrd + 4096, b->late);
 	list = PFN_UP(l->nr_pages * 8);
 	l->p2m_inside = e->p2m_base == UNSET_ADDR;
 
@@ -327,8 +325,8 @@ static unsigned int __init fill_vga(struct dom0_vga_console_info *v,
 				    const struct boot_info *bi)
 {
 	if (bi->fb.kind == 2) {
-		v->video_type = bi->efi ? XEN_VGATYPE_EFI_LFB :
-					  XEN_VGATYPE_VESA_LFB;
+		v->video_type =
+			bi->efi ? XEN_VGATYPE_EFI_LFB : XEN_VGATYPE_VESA_LFB;
 		v->u.vesa_lfb.width = bi->fb.width;
 		v->u.vesa_lfb.height = bi->fb.height;
 		v->u.vesa_lfb.bytes_per_line = bi->fb.pitch;
@@ -382,8 +380,7 @@ static void __init fill_start_info(struct build *b, const struct boot_info *bi)
 			si->mod_start = l->v_start + (l->initrd << PAGE_SHIFT);
 		}
 	}
-	strlcpy((char *)si->cmd_line, bi->mod[0].cmdline,
-		sizeof(si->cmd_line));
+	strlcpy((char *)si->cmd_line, bi->mod[0].cmdline, sizeof(si->cmd_line));
 	si->console.dom0.info_off = sizeof(*si);
 	si->console.dom0.info_size = fill_vga((void *)(si + 1), bi);
 
@@ -397,18 +394,20 @@ static void __init fill_start_info(struct build *b, const struct boot_info *bi)
 static void __init fill_hypercall_page(struct build *b)
 {
 	static u8 stub[] __initdata = {
-		0x51,			/* push %rcx */
-		0x41, 0x53,		/* push %r11 */
-		0xb8, 0, 0, 0, 0,	/* mov $nr, %eax */
-		0x0f, 0x05,		/* syscall */
-		0x41, 0x5b,		/* pop %r11 */
-		0x59,			/* pop %rcx */
-		0xc3			/* ret */
+		0x51,                /* push %rcx */
+		0x41, 0x53,          /* push %r11 */
+		0xb8, 0,    0, 0, 0, /* mov $nr, %eax */
+		0x0f, 0x05,          /* syscall */
+		0x41, 0x5b,          /* pop %r11 */
+		0x59,                /* pop %rcx */
+		0xc3                 /* ret */
 	};
+	/* clang-format off */
 	static u8 iret[] __initdata = {
-		0x51, 0x41, 0x53, 0x50,	/* push %rcx, %r11, %rax */
+		0x51, 0x41, 0x53, 0x50, /* push %rcx, %r11, %rax */
 		0xb8, __HYPERVISOR_iret, 0, 0, 0, 0x0f, 0x05
 	};
+	/* clang-format on */
 	u64 pfn = (b->elf.virt_hypercall - b->l.v_start) >> PAGE_SHIFT;
 	u8 *page;
 
@@ -455,7 +454,8 @@ static struct domain *__init create_domain(void)
 	for (u32 i = 0; i < n; i++) {
 		rc = vcpu_create(d, i, &v);
 		if (rc)
-			panic("cannot create dom0's vCPU %u: error %d\n", i, rc);
+			panic("cannot create dom0's vCPU %u: error %d\n", i,
+			      rc);
 		if (opt_pin) {
 			cpumask_t m = { { 0 } };
 
@@ -518,11 +518,12 @@ static void __init print_layout(const struct build *b)
 {
 	const struct layout *l = &b->l;
 
-	printk(LVL_INFO "dom0: %lu MiB, %u vCPUs, kernel %lx-%lx, initrd %lu KiB\n",
-	       l->nr_pages >> 8, b->d->max_vcpus,
-	       l->v_start + b->elf.pstart,
+	printk(LVL_INFO
+	       "dom0: %lu MiB, %u vCPUs, kernel %lx-%lx, initrd %lu KiB\n",
+	       l->nr_pages >> 8, b->d->max_vcpus, l->v_start + b->elf.pstart,
 	       l->v_start + (l->kernel_end << PAGE_SHIFT), l->nr_initrd * 4);
-	printk(LVL_DEBUG "dom0: start_info %lx tables %lx (%lu) stack %lx end %lx p2m %lx entry %lx\n",
+	printk(LVL_DEBUG
+	       "dom0: start_info %lx tables %lx (%lu) stack %lx end %lx p2m %lx entry %lx\n",
 	       l->v_start + (l->start_info << PAGE_SHIFT),
 	       l->v_start + (l->pt_first << PAGE_SHIFT), l->nr_pt,
 	       l->v_start + (l->stack << PAGE_SHIFT),

@@ -59,7 +59,7 @@ static void __init keep_efi_memmap(struct boot_info *bi)
 
 static void __init print_memory(const struct boot_info *bi)
 {
-	static const char *const names[] = { "?",   "RAM", "reserved",
+	static const char *const names[] = { "?",    "RAM", "reserved",
 					     "ACPI", "NVS", "unusable" };
 	u64 ram = 0;
 

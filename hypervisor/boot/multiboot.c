@@ -11,7 +11,7 @@
 
 #define MB1_MAGIC 0x2badb002
 #define MB2_MAGIC 0x36d76289
-#define MB2_MAX	  (16U << 20)
+#define MB2_MAX   (16U << 20)
 
 struct mb1_info {
 	u32 flags;
@@ -31,12 +31,12 @@ struct mb1_info {
 	u8 fb_bpp, fb_type;
 	u8 fb_color[6];
 } __packed;
-#define MB1_MEM	    (1U << 0)
+#define MB1_MEM     (1U << 0)
 #define MB1_CMDLINE (1U << 2)
 #define MB1_MODS    (1U << 3)
 #define MB1_MMAP    (1U << 6)
 #define MB1_LOADER  (1U << 9)
-#define MB1_FB	    (1U << 12)
+#define MB1_FB      (1U << 12)
 
 struct mb1_mod {
 	u32 start, end, string, pad;
@@ -267,8 +267,7 @@ static void mb2_tag(struct boot_info *bi, u32 type, const void *t, u32 size,
 	case 8:
 		if (size >= 30 && (c[29] != 1 || size >= 38))
 			fb_set(bi, rd64(t, 8), rd32(t, 16), rd32(t, 20),
-			       rd32(t, 24), c[28], c[29],
-			       (const u8 *)c + 32);
+			       rd32(t, 24), c[28], c[29], (const u8 *)c + 32);
 		break;
 	case 11:
 	case 12:

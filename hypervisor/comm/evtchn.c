@@ -69,8 +69,8 @@ bool evtchn_port_pending(struct domain *d, u32 port)
 
 static u32 port_limit(const struct domain *d)
 {
-	u32 abi = d->evtchn.fifo ? EVTCHN_FIFO_NR_CHANNELS :
-				   EVTCHN_2L_NR_CHANNELS;
+	u32 abi = d->evtchn.fifo ? EVTCHN_FIFO_NR_CHANNELS
+				 : EVTCHN_2L_NR_CHANNELS;
 
 	return min(abi - 1, d->evtchn.max_port);
 }
@@ -227,7 +227,8 @@ void evtchn_wake_pollers(struct domain *d, u32 port)
 	struct vcpu *v;
 	u32 want;
 
-	for_each_set_bit(id, d->evtchn.poll_mask, MAX_VCPUS) {
+	for_each_set_bit(id, d->evtchn.poll_mask, MAX_VCPUS)
+	{
 		v = domain_vcpu(d, id);
 		if (!v)
 			continue;
@@ -367,10 +368,9 @@ int evtchn_bind_virq(struct domain *d, struct evtchn_bind_virq *b)
 		goto out;
 	c = evtchn_of(d, port);
 	c->vcpu = v->id;
-	WRITE_ONCE(c->bind.word,
-		   ((union evtchn_bind){ .state = EVTCHNSTAT_virq,
-					 .port = b->virq })
-			   .word);
+	WRITE_ONCE(c->bind.word, ((union evtchn_bind){ .state = EVTCHNSTAT_virq,
+						       .port = b->virq })
+					 .word);
 	WRITE_ONCE(v->virq_port[b->virq], (u32)port);
 	b->port = port;
 out:
@@ -515,7 +515,7 @@ static int dispatch(struct vcpu *v, unsigned long cmd, union evtchn_arg *u)
 	}
 }
 
-#define ARG(op, field, out)                                                    \
+#define ARG(op, field, out) \
 	[EVTCHNOP_##op] = { sizeof(((union evtchn_arg *)0)->field), (out) }
 static const struct {
 	u8 size;
@@ -562,9 +562,9 @@ long do_event_channel_op(struct vcpu *v, unsigned long a[6])
 
 /* ---- debug key --------------------------------------------------------------------------- */
 
-static const char *const state_names[] = { "free", "unbound", "interdomain",
-					    "pirq", "virq",    "ipi",
-					    "reserved" };
+static const char *const state_names[] = { "free",    "unbound", "interdomain",
+					   "pirq",    "virq",    "ipi",
+					   "reserved" };
 
 void evtchn_dump(struct domain *d)
 {

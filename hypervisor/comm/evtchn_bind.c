@@ -62,8 +62,8 @@ int evtchn_alloc_unbound(struct vcpu *v, struct evtchn_alloc_unbound *a)
 	port = evtchn_get_free(d);
 	if (port >= 0) {
 		bind_set(evtchn_of(d, port), EVTCHNSTAT_unbound,
-			 a->remote_dom == DOMID_SELF ? v->domain->id :
-						       a->remote_dom,
+			 a->remote_dom == DOMID_SELF ? v->domain->id
+						     : a->remote_dom,
 			 0);
 		a->port = port;
 	}

@@ -24,7 +24,7 @@
 
 #define WORDS_PER_PAGE (PAGE_SIZE / sizeof(event_word_t))
 #define FIFO_PAGES     (EVTCHN_FIFO_NR_CHANNELS / WORDS_PER_PAGE)
-#define BIT(n)	       (1U << (n))
+#define BIT(n)         (1U << (n))
 #define LINK_TRIES     1000
 
 struct fifo_queue {
@@ -224,7 +224,8 @@ static void *guest_page_get(struct domain *d, u64 gfn)
 
 static void guest_page_put(void *va)
 {
-	page_put_and_type(virt_to_page((void *)((unsigned long)va & PAGE_MASK)));
+	page_put_and_type(
+		virt_to_page((void *)((unsigned long)va & PAGE_MASK)));
 }
 
 static struct evtchn_fifo_vcpu *vcpu_fifo(struct vcpu *v)

@@ -9,7 +9,7 @@
 #include <bh/evtchn.h>
 
 /* States are the ABI's EVTCHNSTAT_* and one of our own. */
-#define EVTCHN_FREE	EVTCHNSTAT_closed
+#define EVTCHN_FREE     EVTCHNSTAT_closed
 #define EVTCHN_RESERVED 6 /* port 0; being bound or closed */
 
 /*
@@ -39,7 +39,7 @@ struct evtchn {
 };
 
 #define EVTCHNS_PER_BUCKET (PAGE_SIZE / sizeof(struct evtchn))
-#define NR_VIRQS_MAX	   24
+#define NR_VIRQS_MAX       24
 
 /*
  * A port's record. Records are never freed while the domain lives, so the

@@ -4,14 +4,15 @@
  * frame of the caller, without mapping anything: all of RAM is in our direct
  * map. GNTTABOP_transfer gives a page away to a domain that accepts it.
  */
-#include <bh/errno.h>
 #include <bh/control.h>
+#include <bh/errno.h>
 #include <bh/grant.h>
 
 #include "grant_private.h"
 
 struct end { /* one side of a copy */
-	struct domain *d, *via; /* page's owner; granter on the way (transitive) */
+	struct domain *d,
+		*via; /* page's owner; granter on the way (transitive) */
 	struct page_info *pg;
 	u32 ref, via_ref;
 	bool pinned, via_pinned, ro;
@@ -137,8 +138,8 @@ static s16 commit(struct grant_table *gt, u32 ref, domid_t ldom)
 	if (ref >= gt_entries(gt))
 		return GNTST_bad_gntref;
 	ref = index_nospec(ref, gt_entries(gt));
-	word = gt->version == 1 ? (u32 *)gt_v1(gt, ref) :
-				  (u32 *)&gt_v2(gt, ref)->hdr;
+	word = gt->version == 1 ? (u32 *)gt_v1(gt, ref)
+				: (u32 *)&gt_v2(gt, ref)->hdr;
 	old = GTF_accept_transfer | (u32)ldom << 16;
 	if (!__atomic_compare_exchange_n(word, &old,
 					 old | GTF_transfer_committed, false,

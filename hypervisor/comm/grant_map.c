@@ -8,9 +8,9 @@
  * in three steps for a whole batch: clear PTEs, one TLB flush, then drop
  * references and pins: a stale TLB entry must never outlive the reference.
  */
+#include <bh/control.h>
 #include <bh/cpuops.h>
 #include <bh/errno.h>
-#include <bh/control.h>
 #include <bh/grant.h>
 #include <bh/guest_access.h>
 #include <bh/hypercall.h>
@@ -38,8 +38,8 @@ static int track_grow(struct grant_table *gt)
 	if (!t)
 		return -ENOMEM;
 	for (u32 i = 0; i < TRACK_PER_PAGE; i++)
-		t[i].ref = i + 1 < TRACK_PER_PAGE ? gt->nr_track + i + 1 :
-						    gt->track_free;
+		t[i].ref = i + 1 < TRACK_PER_PAGE ? gt->nr_track + i + 1
+						  : gt->track_free;
 	gt->track[page] = t;
 	gt->track_free = gt->nr_track;
 	smp_wmb();
@@ -199,8 +199,8 @@ long grant_op_map(struct vcpu *v, void *arg)
 	struct domain *rd;
 
 	if (!(op->flags & (GNTMAP_host_map | GNTMAP_device_map)) ||
-	    (op->flags & (GNTMAP_device_map | GNTMAP_application_map |
-			  GNTMAP_host_map)) ==
+	    (op->flags &
+	     (GNTMAP_device_map | GNTMAP_application_map | GNTMAP_host_map)) ==
 		    (GNTMAP_device_map | GNTMAP_application_map)) {
 		op->status = GNTST_bad_gntref;
 		return 0;
@@ -210,8 +210,8 @@ long grant_op_map(struct vcpu *v, void *arg)
 		op->status = GNTST_bad_domain;
 		return 0;
 	}
-	op->status = rd->dying || rd->is_system ? GNTST_bad_domain :
-						  map_one(v, op, rd);
+	op->status = rd->dying || rd->is_system ? GNTST_bad_domain
+						: map_one(v, op, rd);
 	domain_put(rd);
 	return 0;
 }
@@ -298,8 +298,7 @@ static s16 unmap_begin(struct vcpu *v, struct unmap *u)
 	if (rc)
 		return rc;
 	u->ro = flags & GNTMAP_readonly;
-	if (u->dev_bus_addr &&
-	    u->dev_bus_addr != mfn_x(u->mfn) << PAGE_SHIFT)
+	if (u->dev_bus_addr && u->dev_bus_addr != mfn_x(u->mfn) << PAGE_SHIFT)
 		return GNTST_bad_dev_addr;
 	if (u->host_addr && (flags & GNTMAP_host_map)) {
 		if (!claim(ld, u->handle, GNTMAP_host_map, &u->last))
@@ -370,21 +369,24 @@ long grant_unmap_array(struct vcpu *v, unsigned long a[6], bool replace)
 
 	_Static_assert(sizeof(op.plain) == sizeof(op.repl), "same stride");
 	off = offsetof(struct gnttab_unmap_grant_ref, status);
-	_Static_assert(offsetof(struct gnttab_unmap_grant_ref, status) ==
-			       offsetof(struct gnttab_unmap_and_replace, status),
-		       "same layout");
+	_Static_assert(
+		offsetof(struct gnttab_unmap_grant_ref, status) ==
+			offsetof(struct gnttab_unmap_and_replace, status),
+		"same layout");
 	while (a[2]) {
 		unsigned int n = min(a[2], (unsigned long)BATCH), got;
 		long rc = 0;
 
 		for (got = 0; got < n; got++) {
-			if (copy_from_guest(&op, GPTR(a[1] + got * size), size)) {
+			if (copy_from_guest(&op, GPTR(a[1] + got * size),
+					    size)) {
 				rc = -EFAULT;
 				break;
 			}
 			u[got] = (struct unmap){
 				.host_addr = op.plain.host_addr,
-				.dev_bus_addr = replace ? 0 : op.plain.dev_bus_addr,
+				.dev_bus_addr =
+					replace ? 0 : op.plain.dev_bus_addr,
 				.new_addr = replace ? op.repl.new_addr : 0,
 				.handle = op.plain.handle,
 				.replace = replace,

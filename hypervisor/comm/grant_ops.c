@@ -11,7 +11,6 @@
 
 #include "grant_private.h"
 
-
 s16 grant_target(struct vcpu *v, domid_t dom, struct domain **ret)
 {
 	struct domain *d = domain_by_any_id(dom);
@@ -270,7 +269,8 @@ static const struct grant_op {
 	[GNTTABOP_set_version] = { grant_op_set_version,
 				   sizeof(struct gnttab_set_version), true },
 	[GNTTABOP_get_status_frames] = { grant_op_get_status_frames,
-					 sizeof(struct gnttab_get_status_frames),
+					 sizeof(struct
+						gnttab_get_status_frames),
 					 true },
 	[GNTTABOP_get_version] = { grant_op_get_version,
 				   sizeof(struct gnttab_get_version), true },
@@ -289,8 +289,10 @@ long do_grant_table_op(struct vcpu *v, unsigned long a[6])
 	a[2] = (u32)a[2];
 	if ((s32)a[2] < 0)
 		return -EINVAL;
-	if (cmd == GNTTABOP_unmap_grant_ref || cmd == GNTTABOP_unmap_and_replace)
-		return grant_unmap_array(v, a, cmd == GNTTABOP_unmap_and_replace);
+	if (cmd == GNTTABOP_unmap_grant_ref ||
+	    cmd == GNTTABOP_unmap_and_replace)
+		return grant_unmap_array(v, a,
+					 cmd == GNTTABOP_unmap_and_replace);
 	if (cmd >= ARRAY_SIZE(ops))
 		return -ENOSYS;
 	op = &ops[index_nospec(cmd, ARRAY_SIZE(ops))];

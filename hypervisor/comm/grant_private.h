@@ -6,23 +6,23 @@
 #include <bh/spinlock.h>
 #include <public/grant_table.h>
 
-#define GT_MAX_FRAMES	  1024u /* hard limit, 512 or 256 entries each */
-#define GT_MAX_TRACK	  4096u /* maptrack pages */
+#define GT_MAX_FRAMES     1024u /* hard limit, 512 or 256 entries each */
+#define GT_MAX_TRACK      4096u /* maptrack pages */
 #define GT_DEFAULT_FRAMES 64u
 #define GT_DEFAULT_TRACK  1024u
-#define GT_RESERVED	  8u /* first references kept for the tools */
-#define V1_PER_FRAME	  (PAGE_SIZE / sizeof(struct grant_entry_v1))
-#define V2_PER_FRAME	  (PAGE_SIZE / sizeof(union grant_entry_v2))
+#define GT_RESERVED       8u /* first references kept for the tools */
+#define V1_PER_FRAME      (PAGE_SIZE / sizeof(struct grant_entry_v1))
+#define V2_PER_FRAME      (PAGE_SIZE / sizeof(union grant_entry_v2))
 #define STATUS_PER_FRAME  (PAGE_SIZE / sizeof(grant_status_t))
-#define ACT_PER_PAGE	  (PAGE_SIZE / sizeof(struct active))
-#define TRACK_PER_PAGE	  (PAGE_SIZE / sizeof(struct maptrack))
-#define TRACK_NONE	  (~0u)
+#define ACT_PER_PAGE      (PAGE_SIZE / sizeof(struct active))
+#define TRACK_PER_PAGE    (PAGE_SIZE / sizeof(struct maptrack))
+#define TRACK_NONE        (~0u)
 
 /* In use by somebody: what was true when the first user pinned the entry. */
 struct active {
 	u32 frame;
-	u16 ro, rw; /* pins: mappings and copies in progress */
-	u16 off, len; /* bytes allowed (v2 sub-page; else 0, PAGE_SIZE) */
+	u16 ro, rw;    /* pins: mappings and copies in progress */
+	u16 off, len;  /* bytes allowed (v2 sub-page; else 0, PAGE_SIZE) */
 	domid_t owner; /* v2 transitive: domain of the frame; else DOMID_SELF */
 	u16 pad;
 };
@@ -39,8 +39,8 @@ struct grant_table {
 	struct spinlock lock; /* guards everything but maptrack */
 	u32 version, max_version;
 	u32 nr_frames, max_frames, nr_status;
-	void **frames;	/* [max_frames] */
-	void **status;	/* [max status frames] */
+	void **frames;       /* [max_frames] */
+	void **status;       /* [max status frames] */
 	struct active **act; /* pages made when first used */
 	u32 nr_act_pages;
 	struct spinlock track_lock;
@@ -52,8 +52,7 @@ struct grant_table {
 
 static inline u32 gt_entries(const struct grant_table *gt)
 {
-	return gt->nr_frames *
-	       (gt->version == 2 ? V2_PER_FRAME : V1_PER_FRAME);
+	return gt->nr_frames * (gt->version == 2 ? V2_PER_FRAME : V1_PER_FRAME);
 }
 static inline struct grant_entry_v1 *gt_v1(struct grant_table *gt, u32 ref)
 {

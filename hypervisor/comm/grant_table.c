@@ -41,15 +41,17 @@ int grant_init(struct domain *d, int max_frames, int max_maptrack,
 	gt->version = 1;
 	gt->max_version = max_version ? max_version : 2;
 	gt->track_free = TRACK_NONE;
-	gt->nr_act_pages = DIV_ROUND_UP(gt->max_frames * V1_PER_FRAME,
-					ACT_PER_PAGE);
+	gt->nr_act_pages =
+		DIV_ROUND_UP(gt->max_frames * V1_PER_FRAME, ACT_PER_PAGE);
 	gt->frames = xzalloc(gt->max_frames * sizeof(void *));
-	gt->status = xzalloc(DIV_ROUND_UP(gt->max_frames * V2_PER_FRAME,
-					  STATUS_PER_FRAME) * sizeof(void *));
+	gt->status = xzalloc(
+		DIV_ROUND_UP(gt->max_frames * V2_PER_FRAME, STATUS_PER_FRAME) *
+		sizeof(void *));
 	gt->act = xzalloc(gt->nr_act_pages * sizeof(void *));
 	gt->track = xzalloc(gt->max_track * sizeof(void *));
 	d->grant = gt;
-	if (gt->frames && gt->status && gt->act && (gt->track || !gt->max_track))
+	if (gt->frames && gt->status && gt->act &&
+	    (gt->track || !gt->max_track))
 		rc = grant_grow(d, 1);
 	if (rc)
 		grant_done(d);
@@ -166,9 +168,9 @@ int grant_frame_get(struct domain *d, unsigned int i, bool status,
 	else if (i >= grant_max_frames(d, status))
 		rc = -EINVAL;
 	else if (i >= (status ? gt->nr_status : gt->nr_frames))
-		rc = grant_grow(d, status ? (i + 1) * (STATUS_PER_FRAME /
-						       V2_PER_FRAME) :
-					    i + 1);
+		rc = grant_grow(
+			d, status ? (i + 1) * (STATUS_PER_FRAME / V2_PER_FRAME)
+				  : i + 1);
 	if (!rc)
 		*ret_mfn = virt_to_mfn(status ? gt->status[i] : gt->frames[i]);
 	spin_unlock(&gt->lock);
@@ -295,8 +297,8 @@ static s16 pin_locked(struct grant_table *gt, domid_t ldom, u32 ref, bool ro,
 	first = !act->ro && !act->rw;
 	/* Every user is checked against the entry: a second domain must not
 	 * ride on what the first was allowed. */
-	rc = gt->version == 1 ? mark_v1(gt, ref, ldom, ro) :
-				mark_v2(gt, ref, ldom, ro, first);
+	rc = gt->version == 1 ? mark_v1(gt, ref, ldom, ro)
+			      : mark_v2(gt, ref, ldom, ro, first);
 	if (rc)
 		return rc;
 	if (first) {

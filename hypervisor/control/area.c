@@ -38,8 +38,8 @@ static void *frame_get(struct vcpu *v, unsigned long va)
 static void frame_put(void *va)
 {
 	if (va)
-		page_put_and_type(virt_to_page(
-			(void *)((unsigned long)va & PAGE_MASK)));
+		page_put_and_type(
+			virt_to_page((void *)((unsigned long)va & PAGE_MASK)));
 }
 
 void guest_area_drop(struct guest_area *ga)

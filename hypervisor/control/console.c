@@ -25,15 +25,16 @@
 static struct spinlock console_lock = SPINLOCK_INIT(LOCK_CONSOLE);
 static char ring[RING_SIZE];
 static u32 ring_prod, ring_cons; /* free-running; cons: cleared up to here */
-static bool serial_on[2], vga_wanted = true, vga_on, vga_keep, at_line_start = true;
+static bool serial_on[2], vga_wanted = true, vga_on, vga_keep,
+			  at_line_start = true;
 static u32 log_level = 2, guest_level = 1;
 static char console_opt[64] = "com1,vga";
 PARAM_STR("console", console_opt);
 
 static int parse_level(const char *s)
 {
-	static const char *const names[] = { "error", "warning", "info", "debug",
-					     "all" };
+	static const char *const names[] = { "error", "warning", "info",
+					     "debug", "all" };
 
 	for (u32 i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strncmp(s, names[i], strlen(names[i])))

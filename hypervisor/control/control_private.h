@@ -16,11 +16,11 @@ domctl_fn domctl_createdomain, domctl_destroydomain, domctl_pausedomain,
 	domctl_max_vcpus, domctl_setdomainhandle, domctl_setdebugging,
 	domctl_settimeoffset, domctl_resumedomain, domctl_subscribe,
 	domctl_set_virq_handler, domctl_scheduler_op;
-domctl_fn domctl_setvcpuaffinity, domctl_getvcpuaffinity,
-	domctl_setvcpucontext, domctl_getvcpucontext, domctl_getvcpuinfo,
-	domctl_set_ext_vcpucontext, domctl_get_ext_vcpucontext,
-	domctl_setvcpuextstate, domctl_getvcpuextstate, domctl_get_vcpu_msrs,
-	domctl_set_vcpu_msrs, domctl_sendtrigger;
+domctl_fn domctl_setvcpuaffinity, domctl_getvcpuaffinity, domctl_setvcpucontext,
+	domctl_getvcpucontext, domctl_getvcpuinfo, domctl_set_ext_vcpucontext,
+	domctl_get_ext_vcpucontext, domctl_setvcpuextstate,
+	domctl_getvcpuextstate, domctl_get_vcpu_msrs, domctl_set_vcpu_msrs,
+	domctl_sendtrigger;
 domctl_fn domctl_shadow_op, domctl_iomem_permission, domctl_ioport_permission,
 	domctl_hypercall_init, domctl_set_address_size, domctl_get_address_size,
 	domctl_gettscinfo, domctl_settscinfo, domctl_getpageframeinfo3,

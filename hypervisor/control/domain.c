@@ -20,9 +20,9 @@
 #include <bh/control.h>
 #include <bh/cpuops.h>
 #include <bh/domain.h>
-#include <bh/guest_access.h>
 #include <bh/errno.h>
 #include <bh/grant.h>
+#include <bh/guest_access.h>
 #include <bh/hypercall.h>
 #include <bh/irq.h>
 #include <bh/smp.h>
@@ -244,9 +244,8 @@ static int domain_init_parts(struct domain *d, const struct domain_config *cfg)
 	rc = pv_domain_init(d);
 	if (rc)
 		return rc;
-	rc = evtchn_init(d, cfg->max_evtchn_port < 0 ?
-				    ~0U :
-				    (u32)cfg->max_evtchn_port);
+	rc = evtchn_init(
+		d, cfg->max_evtchn_port < 0 ? ~0U : (u32)cfg->max_evtchn_port);
 	if (rc)
 		return rc;
 	rc = grant_init(d, cfg->max_grant_frames, cfg->max_maptrack_frames,

@@ -212,8 +212,7 @@ long domctl_resumedomain(struct vcpu *v, struct domain *d,
 
 long domctl_subscribe(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
-	if (op->u.subscribe.port &&
-	    !evtchn_port_valid(d, op->u.subscribe.port))
+	if (op->u.subscribe.port && !evtchn_port_valid(d, op->u.subscribe.port))
 		return -EINVAL;
 	d->suspend_port = op->u.subscribe.port;
 	return 0;

@@ -60,11 +60,10 @@ void pv_fill_hypercall_page(void *page)
 	memset(page, 0xcc, PAGE_SIZE);
 	for (u32 n = 0; n < PAGE_SIZE / 32; n++, p += 32) {
 		static const u8 call[] = { 0x51, 0x41, 0x53, 0xb8, 0,
-					   0,	 0,    0,    0x0f, 0x05,
+					   0,    0,    0,    0x0f, 0x05,
 					   0x41, 0x5b, 0x59, 0xc3 };
-		static const u8 iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8,
-					   23,	 0,    0,    0,	   0x0f,
-					   0x05 };
+		static const u8 iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, 23,
+					   0,    0,    0,    0x0f, 0x05 };
 
 		if (n == __HYPERVISOR_iret) {
 			memcpy(p, iret, sizeof(iret));
@@ -78,8 +77,8 @@ void pv_fill_hypercall_page(void *page)
 long domctl_hypercall_init(struct vcpu *v, struct domain *d,
 			   struct xen_domctl *op)
 {
-	struct page_info *pg = page_from_mfn(_mfn(op->u.hypercall_init.gmfn),
-					     d);
+	struct page_info *pg =
+		page_from_mfn(_mfn(op->u.hypercall_init.gmfn), d);
 
 	if (!pg)
 		return -EACCES;

@@ -8,7 +8,7 @@
 
 #include <bh/smp.h>
 
-#define XSAVE_HDR 16 /* xcr0, xcr0_accum before the XSAVE area */
+#define XSAVE_HDR         16 /* xcr0, xcr0_accum before the XSAVE area */
 #define MSR_MISC_FEATURES 0x140
 
 int cpumask_from_guest(cpumask_t *m, const struct xenctl_bitmap *map)
@@ -244,9 +244,9 @@ long domctl_getvcpuextstate(struct vcpu *caller, struct domain *d,
 
 	if (!v)
 		return -ESRCH;
-	size = cpu_has.xsave && v->pv.xsave_area ?
-		       XSAVE_HDR + cpu_has.xsave_size :
-		       0;
+	size = cpu_has.xsave && v->pv.xsave_area
+		       ? XSAVE_HDR + cpu_has.xsave_size
+		       : 0;
 	if (!e->size && !e->xfeature_mask) {
 		e->xfeature_mask = cpu_has.xsave ? cpu_has.xcr0_max : 0;
 		e->size = size;
@@ -297,8 +297,7 @@ long domctl_setvcpuextstate(struct vcpu *caller, struct domain *d,
 		return -EINVAL;
 	if (copy_from_guest(hdr, from, sizeof(hdr)))
 		return -EFAULT;
-	if (!(hdr[0] & 1) || (hdr[0] & ~hdr[1]) ||
-	    (hdr[1] & ~cpu_has.xcr0_max))
+	if (!(hdr[0] & 1) || (hdr[0] & ~hdr[1]) || (hdr[1] & ~cpu_has.xcr0_max))
 		return -EINVAL;
 	n = min(e->size - XSAVE_HDR, (u64)cpu_has.xsave_size);
 	area = xzalloc(cpu_has.xsave_size);

@@ -68,8 +68,8 @@ void efi_init(const struct boot_info *bi)
 static int mem_info(union xenpf_efi_info *info)
 {
 	const struct boot_info *bi = &boot_info;
-	const char *map = (const char *)bi->efi_memmap - image_phys +
-			  IMAGE_START;
+	const char *map =
+		(const char *)bi->efi_memmap - image_phys + IMAGE_START;
 
 	if (bi->efi_memdesc_size < sizeof(struct efi_memdesc))
 		return -ENOSYS;

@@ -22,10 +22,10 @@
 #define NAME_MAX     2048
 #define DATA_MAX     (64U << 10)
 
-#define EFI_MEMORY_UC	   1UL
-#define EFI_MEMORY_WB	   8UL
+#define EFI_MEMORY_UC      1UL
+#define EFI_MEMORY_WB      8UL
 #define EFI_MEMORY_RUNTIME (1UL << 63)
-#define EFI_ERROR(n)	   (1UL << 63 | (n))
+#define EFI_ERROR(n)       (1UL << 63 | (n))
 
 /* Entries of EFI_RUNTIME_SERVICES, in units of 8 bytes. */
 enum {
@@ -106,8 +106,8 @@ static int map_identity(paddr_t pa, u64 pages, u64 attr)
 static int build_tables(void)
 {
 	const struct boot_info *bi = &boot_info;
-	const char *map = (const char *)bi->efi_memmap - image_phys +
-			  IMAGE_START;
+	const char *map =
+		(const char *)bi->efi_memmap - image_phys + IMAGE_START;
 	struct page_info *pg;
 	int rc;
 
@@ -190,18 +190,30 @@ static void time_out(struct xenpf_efi_time *t)
 	const struct efi_time *e = &bounce->time;
 
 	*t = (struct xenpf_efi_time){
-		.year = e->year, .month = e->month, .day = e->day,
-		.hour = e->hour, .min = e->min, .sec = e->sec,
-		.ns = e->ns, .tz = e->tz, .daylight = e->daylight,
+		.year = e->year,
+		.month = e->month,
+		.day = e->day,
+		.hour = e->hour,
+		.min = e->min,
+		.sec = e->sec,
+		.ns = e->ns,
+		.tz = e->tz,
+		.daylight = e->daylight,
 	};
 }
 
 static void time_in(const struct xenpf_efi_time *t)
 {
 	bounce->time = (struct efi_time){
-		.year = t->year, .month = t->month, .day = t->day,
-		.hour = t->hour, .min = t->min, .sec = t->sec,
-		.ns = t->ns, .tz = t->tz, .daylight = t->daylight,
+		.year = t->year,
+		.month = t->month,
+		.day = t->day,
+		.hour = t->hour,
+		.min = t->min,
+		.sec = t->sec,
+		.ns = t->ns,
+		.tz = t->tz,
+		.daylight = t->daylight,
 	};
 }
 
@@ -217,17 +229,17 @@ static int clock_call(struct xenpf_efi_runtime_call *op)
 		time_out(&op->u.get_time.time);
 		op->u.get_time.resolution = bounce->resolution;
 		op->u.get_time.accuracy = bounce->accuracy;
-		op->misc = bounce->settable ? XEN_EFI_GET_TIME_SET_CLEARS_NS :
-					      0;
+		op->misc =
+			bounce->settable ? XEN_EFI_GET_TIME_SET_CLEARS_NS : 0;
 		return 0;
 	case XEN_EFI_set_time:
 		time_in(&op->u.set_time);
 		op->status = call(RS_SET_TIME, pa(&bounce->time), 0, 0, 0, 0);
 		return 0;
 	case XEN_EFI_get_wakeup_time:
-		op->status = call(RS_GET_WAKEUP, pa(&bounce->enabled),
-				  pa(&bounce->pending), pa(&bounce->time), 0,
-				  0);
+		op->status =
+			call(RS_GET_WAKEUP, pa(&bounce->enabled),
+			     pa(&bounce->pending), pa(&bounce->time), 0, 0);
 		op->misc = 0;
 		if (op->status)
 			return 0;
@@ -242,7 +254,8 @@ static int clock_call(struct xenpf_efi_runtime_call *op)
 		op->status = call(RS_SET_WAKEUP,
 				  !!(op->misc & XEN_EFI_SET_WAKEUP_TIME_ENABLE),
 				  op->misc & XEN_EFI_SET_WAKEUP_TIME_ENABLE_ONLY
-					  ? 0 : pa(&bounce->time),
+					  ? 0
+					  : pa(&bounce->time),
 				  0, 0, 0);
 		return 0;
 	}
@@ -260,10 +273,9 @@ static int get_variable(struct xenpf_efi_runtime_call *op)
 	op->status = call(RS_GET_VARIABLE, pa(bounce->name), pa(&bounce->guid),
 			  pa(&bounce->attr), pa(&bounce->size),
 			  bounce->size ? pa(bounce->data) : 0);
-	if (!op->status &&
-	    (bounce->size > op->u.get_variable.size ||
-	     bounce->size > DATA_MAX ||
-	     copy_to_guest(data, bounce->data, bounce->size)))
+	if (!op->status && (bounce->size > op->u.get_variable.size ||
+			    bounce->size > DATA_MAX ||
+			    copy_to_guest(data, bounce->data, bounce->size)))
 		return -EFAULT;
 	op->u.get_variable.size = bounce->size;
 	op->misc = bounce->attr;
@@ -300,8 +312,8 @@ static int next_variable(struct xenpf_efi_runtime_call *op)
 		return rc;
 	bounce->size = min(size, (u64)NAME_MAX);
 	bounce->guid = op->u.get_next_variable_name.vendor_guid;
-	op->status = call(RS_NEXT_VARIABLE, pa(&bounce->size),
-			  pa(bounce->name), pa(&bounce->guid), 0, 0);
+	op->status = call(RS_NEXT_VARIABLE, pa(&bounce->size), pa(bounce->name),
+			  pa(&bounce->guid), 0, 0);
 	op->u.get_next_variable_name.size = bounce->size;
 	if (op->status)
 		return 0;

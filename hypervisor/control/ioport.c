@@ -19,8 +19,8 @@
 #include <bh/machine.h>
 #include <bh/smp.h>
 
-static u32 pci_latch; /* dom0's 0xcf8 */
-static u8 cmos_index; /* dom0's 0x70 */
+static u32 pci_latch;  /* dom0's 0xcf8 */
+static u8 cmos_index;  /* dom0's 0x70 */
 static u8 pit_latched; /* last command dom0 gave was for channel 2 */
 
 static u32 all_ones(unsigned int len)
@@ -143,7 +143,7 @@ static int setup_ports(struct domain *d)
 	static const struct {
 		u16 first, last;
 	} shared[] = {
-		{ 0x20, 0x21 }, { 0xa0, 0xa1 }, { 0x40, 0x43 },
+		{ 0x20, 0x21 }, { 0xa0, 0xa1 },   { 0x40, 0x43 },
 		{ 0x70, 0x71 }, { 0xcf8, 0xcff },
 	};
 	int rc = rangeset_add(d->ioport_caps, 0, 0xffff);
@@ -158,8 +158,8 @@ static int setup_ports(struct domain *d)
 
 static int deny_frame(struct domain *d, paddr_t pa)
 {
-	return pa ? rangeset_remove(d->iomem_caps, PFN_DOWN(pa), PFN_DOWN(pa)) :
-		    0;
+	return pa ? rangeset_remove(d->iomem_caps, PFN_DOWN(pa), PFN_DOWN(pa))
+		  : 0;
 }
 
 /* All that is not RAM of ours, without the interrupt hardware. The HPET stays

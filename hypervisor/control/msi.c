@@ -14,8 +14,8 @@
 #include <bh/machine.h>
 #include <bh/mm.h>
 
-#define CAP_MSI	 0x05
-#define CAP_MSIX 0x11
+#define CAP_MSI     0x05
+#define CAP_MSIX    0x11
 #define MSI_64BIT   0x0080
 #define MSI_PERVEC  0x0100
 #define MSIX_ENABLE 0x8000
@@ -268,8 +268,8 @@ int msi_restore(u16 seg, u8 bus, u8 devfn)
 	return 0;
 }
 
-bool pci_conf_write_filter(u16 seg, u8 bus, u8 devfn, u16 reg,
-			   unsigned int len, u32 *val)
+bool pci_conf_write_filter(u16 seg, u8 bus, u8 devfn, u16 reg, unsigned int len,
+			   u32 *val)
 {
 	unsigned long f;
 	struct msi_desc *m;

@@ -52,15 +52,15 @@ u32 pci_conf_read(u16 seg, u8 bus, u8 devfn, u16 reg, unsigned int len)
 		if (!p || reg >= 4096)
 			return ~0U >> (32 - 8 * len);
 		p += devfn << 12 | reg;
-		return len == 1 ? *p :
-		       len == 2 ? *(volatile u16 *)p :
-				  *(volatile u32 *)p;
+		return len == 1   ? *p
+		       : len == 2 ? *(volatile u16 *)p
+				  : *(volatile u32 *)p;
 	}
 	f = spin_lock_irqsave(&pci_lock);
 	outl(latch(bus, devfn, reg), 0xcf8);
-	v = len == 1 ? inb(0xcfc + (reg & 3)) :
-	    len == 2 ? inw(0xcfc + (reg & 2)) :
-		       inl(0xcfc);
+	v = len == 1   ? inb(0xcfc + (reg & 3))
+	    : len == 2 ? inw(0xcfc + (reg & 2))
+		       : inl(0xcfc);
 	spin_unlock_irqrestore(&pci_lock, f);
 	return v;
 }

@@ -128,9 +128,9 @@ static int op_cpuinfo(struct vcpu *v, struct xen_platform_op *op)
 	if (p->xen_cpuid < NR_CPUS)
 		c = cpus[index_nospec(p->xen_cpuid, NR_CPUS)];
 	p->max_present = nr_cpu_ids - 1;
-	p->flags = !c ? XEN_PCPU_FLAGS_INVALID :
-		   c->online ? XEN_PCPU_FLAGS_ONLINE :
-			       0;
+	p->flags = !c          ? XEN_PCPU_FLAGS_INVALID
+		   : c->online ? XEN_PCPU_FLAGS_ONLINE
+			       : 0;
 	p->apic_id = c ? c->apic_id : 0;
 	p->acpi_id = c ? c->acpi_id : 0;
 	return 0;
@@ -220,9 +220,9 @@ static int mca_physcpuinfo(struct xen_mc *mc)
 		c.mc_cpuid_level = cpu_has.max_leaf;
 		c.mc_family = cpu_has.family;
 		c.mc_model = cpu_has.model;
-		if (copy_to_guest(gptr_add(GPTR(p->info.p),
-					   (n - 1) * sizeof(c)),
-				  &c, sizeof(c)))
+		if (copy_to_guest(
+			    gptr_add(GPTR(p->info.p), (n - 1) * sizeof(c)), &c,
+			    sizeof(c)))
 			return -EFAULT;
 	}
 	p->ncpus = n;

@@ -15,8 +15,17 @@
 
 #include "console_private.h"
 
-enum { RBR = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, DLL = 0, DLM = 1 };
-#define LSR_DR	 0x01
+enum {
+	RBR = 0,
+	IER = 1,
+	FCR = 2,
+	LCR = 3,
+	MCR = 4,
+	LSR = 5,
+	DLL = 0,
+	DLM = 1
+};
+#define LSR_DR   0x01
 #define LSR_THRE 0x20
 
 static struct uart {

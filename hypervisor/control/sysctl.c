@@ -19,10 +19,9 @@ static long sysctl_readconsole(struct vcpu *v, struct xen_sysctl *op)
 	if (!buf)
 		return -ENOMEM;
 	while (done < r->count) {
-		n = console_ring_read(buf,
-				      min((size_t)(r->count - done),
-					  (size_t)PAGE_SIZE),
-				      &index, false);
+		n = console_ring_read(
+			buf, min((size_t)(r->count - done), (size_t)PAGE_SIZE),
+			&index, false);
 		if (!n)
 			break;
 		rc = copy_to_guest(gptr_add(GPTR(r->buffer.p), done), buf, n);
@@ -89,9 +88,8 @@ static long sysctl_getcpuinfo(struct vcpu *v, struct xen_sysctl *op)
 	u32 n = min(g->max_cpus, nr_cpu_ids);
 
 	for (u32 i = 0; i < n; i++) {
-		info.idletime = cpumask_test(i, &cpu_online_map) ?
-					cpu_idle_time(i) :
-					0;
+		info.idletime =
+			cpumask_test(i, &cpu_online_map) ? cpu_idle_time(i) : 0;
 		if (copy_to_guest(gptr_add(GPTR(g->info.p), i * sizeof(info)),
 				  &info, sizeof(info)))
 			return -EFAULT;

@@ -104,9 +104,9 @@ long sysctl_cputopoinfo(struct vcpu *v, struct xen_sysctl *op)
 			topo.socket = id >> package;
 			topo.node = 0;
 		}
-		if (copy_to_guest(gptr_add(GPTR(t->cputopo.p),
-					   i * sizeof(topo)),
-				  &topo, sizeof(topo)))
+		if (copy_to_guest(
+			    gptr_add(GPTR(t->cputopo.p), i * sizeof(topo)),
+			    &topo, sizeof(topo)))
 			return -EFAULT;
 	}
 	t->num_cpus = n;
@@ -180,7 +180,8 @@ long sysctl_cpupool_op(struct vcpu *v, struct xen_sysctl *op)
 	switch (p->op) {
 	case XEN_SYSCTL_CPUPOOL_OP_INFO:
 		/* The first pool with this id or a higher one. */
-		if (p->cpupool_id && p->cpupool_id != XEN_SYSCTL_CPUPOOL_PAR_ANY)
+		if (p->cpupool_id &&
+		    p->cpupool_id != XEN_SYSCTL_CPUPOOL_PAR_ANY)
 			return -ENOENT;
 		p->cpupool_id = 0;
 		p->sched_id = XEN_SCHEDULER_CREDIT2;

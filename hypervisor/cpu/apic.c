@@ -14,29 +14,29 @@
 #include <bh/smp.h>
 #include <bh/timer.h>
 
-#define REG_ID	  0x20
-#define REG_VER	  0x30
-#define REG_TPR	  0x80
-#define REG_EOI	  0xb0
-#define REG_LDR	  0xd0
-#define REG_DFR	  0xe0
-#define REG_SVR	  0xf0
-#define REG_ESR	  0x280
-#define REG_ICR	  0x300
-#define REG_ICR2  0x310
-#define REG_LVTT  0x320
-#define REG_LVTTH 0x330
-#define REG_LVTPC 0x340
-#define REG_LVT0  0x350
-#define REG_LVT1  0x360
-#define REG_LVTE  0x370
-#define REG_TMICT 0x380
-#define REG_TMCCT 0x390
-#define REG_TDCR  0x3e0
-#define LVT_MASKED   0x10000
-#define LVT_DEADLINE 0x40000
-#define ICR_BUSY     0x1000
-#define MSR_X2APIC(r) (0x800 + ((r) >> 4))
+#define REG_ID           0x20
+#define REG_VER          0x30
+#define REG_TPR          0x80
+#define REG_EOI          0xb0
+#define REG_LDR          0xd0
+#define REG_DFR          0xe0
+#define REG_SVR          0xf0
+#define REG_ESR          0x280
+#define REG_ICR          0x300
+#define REG_ICR2         0x310
+#define REG_LVTT         0x320
+#define REG_LVTTH        0x330
+#define REG_LVTPC        0x340
+#define REG_LVT0         0x350
+#define REG_LVT1         0x360
+#define REG_LVTE         0x370
+#define REG_TMICT        0x380
+#define REG_TMCCT        0x390
+#define REG_TDCR         0x3e0
+#define LVT_MASKED       0x10000
+#define LVT_DEADLINE     0x40000
+#define ICR_BUSY         0x1000
+#define MSR_X2APIC(r)    (0x800 + ((r) >> 4))
 #define MSR_TSC_DEADLINE 0x6e0
 
 bool lapic_x2apic __read_mostly;

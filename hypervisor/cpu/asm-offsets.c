@@ -6,7 +6,7 @@
 #include <bh/domain.h>
 #include <bh/percpu.h>
 
-#define DEFINE(sym, val)                                                       \
+#define DEFINE(sym, val) \
 	__asm__ volatile("\n.ascii \"->" #sym " %c0\"" ::"i"(val))
 #define OFFSET(sym, type, field) DEFINE(sym, offsetof(type, field))
 

@@ -52,9 +52,9 @@ extern struct {
 extern char syscall_stub[], syscall32_stub[];
 
 #define IST_NMI 1
-#define IST_DF	2
-#define IST_MC	3
-#define IST_DB	4
+#define IST_DF  2
+#define IST_MC  3
+#define IST_DB  4
 
 static void lgdt(unsigned long base)
 {
@@ -73,11 +73,11 @@ static void idt_init(void)
 		idt[i] = (struct gate){
 			.off_lo = a,
 			.sel = HV_CS,
-			.ist = i == 2  ? IST_NMI :
-			       i == 8  ? IST_DF :
-			       i == 18 ? IST_MC :
-			       i == 1  ? IST_DB :
-					 0,
+			.ist = i == 2    ? IST_NMI
+			       : i == 8  ? IST_DF
+			       : i == 18 ? IST_MC
+			       : i == 1  ? IST_DB
+					 : 0,
 			.attr = 0x8e | dpl << 5, /* interrupt gate */
 			.off_mid = a >> 16,
 			.off_hi = a >> 32,

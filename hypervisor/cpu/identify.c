@@ -54,7 +54,7 @@ void cpu_identify(void)
 	u32 sig;
 
 	cpu_has.max_leaf = r.a;
-	cpu_has.intel = r.b == 0x756e6547; /* "Genu" */
+	cpu_has.intel = r.b == 0x756e6547;                    /* "Genu" */
 	cpu_has.amd = r.b == 0x68747541 || r.b == 0x6f677948; /* Auth, Hygo */
 	cpu_has.max_ext = cpuid(0x80000000, 0).a;
 

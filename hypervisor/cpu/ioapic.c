@@ -9,9 +9,9 @@
 #include <bh/machine.h>
 #include <bh/mm.h>
 
-#define RTE_MASKED    0x10000
-#define RTE_LEVEL     0x8000
-#define RTE_LOW	      0x2000
+#define RTE_MASKED 0x10000
+#define RTE_LEVEL  0x8000
+#define RTE_LOW    0x2000
 
 static struct ioapic {
 	volatile u32 *regs;

@@ -113,8 +113,8 @@ void irq_free(unsigned int irq)
 
 static u32 cpu_apic_id(unsigned int cpu)
 {
-	return cpus[cpu] && cpus[cpu]->online ? cpus[cpu]->apic_id :
-						cpus[0]->apic_id;
+	return cpus[cpu] && cpus[cpu]->online ? cpus[cpu]->apic_id
+					      : cpus[0]->apic_id;
 }
 
 /* Lock held. */
@@ -145,8 +145,8 @@ int irq_setup_gsi(unsigned int gsi, bool level, bool active_low)
 			d->in_use = d->configured = d->masked = true;
 			d->level = level;
 			d->active_low = active_low;
-			ioapic_route(gsi, d->vector, cpu_apic_id(d->cpu),
-				     level, active_low, true);
+			ioapic_route(gsi, d->vector, cpu_apic_id(d->cpu), level,
+				     active_low, true);
 		}
 	}
 	spin_unlock_irqrestore(&irq_lock, f);
@@ -342,7 +342,9 @@ void irq_dump(void)
 		if (!d->in_use)
 			continue;
 		printk("%4u  %02x %3u %s%s%s%s %s", i, d->vector, d->cpu,
-		       d->msi ? "MSI  " : d->level ? "level" : "edge ",
+		       d->msi     ? "MSI  "
+		       : d->level ? "level"
+				  : "edge ",
 		       d->active_low ? "-" : "+", d->masked ? " masked" : "",
 		       d->in_service ? " in-service" : "", d->fn ? "own" : "");
 		if (d->guest)

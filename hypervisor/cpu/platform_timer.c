@@ -11,13 +11,17 @@
 #include <bh/mm.h>
 #include <bh/smp.h>
 
-#define PIT_HZ 1193182
-#define PM_HZ  3579545
+#define PIT_HZ       1193182
+#define PM_HZ        3579545
 #define CALIBRATE_MS 20
 
 u64 platform_timer_hz __read_mostly, platform_timer_mask __read_mostly;
 
-static enum { PT_PIT, PT_PM, PT_HPET } source __read_mostly;
+static enum {
+	PT_PIT,
+	PT_PM,
+	PT_HPET
+} source __read_mostly;
 static volatile u32 *hpet __read_mostly;
 static struct spinlock pit_lock = SPINLOCK_INIT(LOCK_NONE);
 static char opt_clocksource[16];

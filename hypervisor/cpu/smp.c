@@ -114,8 +114,9 @@ static struct cpu *cpu_alloc(unsigned int id, const struct acpi_cpu *a)
 	c->id = id;
 	c->apic_id = a->apic_id;
 	c->acpi_id = a->acpi_id;
-	c->info = (struct cpu_info *)((char *)page_to_virt(stack) +
-				      STACK_SIZE) - 1;
+	c->info =
+		(struct cpu_info *)((char *)page_to_virt(stack) + STACK_SIZE) -
+		1;
 	c->info->cpu = c;
 	if (desc_prepare_cpu(c))
 		goto fail;

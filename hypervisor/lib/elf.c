@@ -28,8 +28,8 @@ struct shdr {
 	u32 link, info;
 	u64 addralign, entsize;
 };
-#define PT_LOAD	  1
-#define PT_NOTE	  4
+#define PT_LOAD   1
+#define PT_NOTE   4
 #define SHT_NOTE  7
 #define EM_X86_64 62
 
@@ -135,8 +135,12 @@ static int take_segment(struct elf_image *e, const struct phdr *ph)
 		return -ENOEXEC;
 	}
 	e->seg[e->nr_segs++] = (struct elf_seg){
-		.paddr = ph->paddr, .vaddr = ph->vaddr, .memsz = ph->memsz,
-		.filesz = ph->filesz, .offset = ph->offset, .flags = ph->flags,
+		.paddr = ph->paddr,
+		.vaddr = ph->vaddr,
+		.memsz = ph->memsz,
+		.filesz = ph->filesz,
+		.offset = ph->offset,
+		.flags = ph->flags,
 	};
 	e->pstart = min(e->pstart, ph->paddr);
 	e->pend = max(e->pend, ph->paddr + ph->memsz);

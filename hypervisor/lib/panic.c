@@ -45,9 +45,9 @@ void show_registers(const struct cpu_user_regs *r)
 	if (v && !is_idle_vcpu(v))
 		printk(LVL_ERR "CPU %u, domain %u vCPU %u, %s\n",
 		       smp_processor_id(), v->domain->id, v->id,
-		       !guest		 ? "in the hypervisor" :
-		       v->pv.kernel_mode ? "in the guest's kernel" :
-					   "in the guest's user space");
+		       !guest              ? "in the hypervisor"
+		       : v->pv.kernel_mode ? "in the guest's kernel"
+					   : "in the guest's user space");
 	printk(LVL_ERR "RIP %04x:%016lx RFLAGS %016lx error %08x vector %02x\n",
 	       r->cs, r->rip, r->rflags, r->error_code, (u8)r->entry_vector);
 	if (!guest)
@@ -67,7 +67,8 @@ void show_registers(const struct cpu_user_regs *r)
 static void __noreturn stop(void)
 {
 	if (noreboot) {
-		printk(LVL_ERR "Stopped (noreboot). Reset the machine by hand.\n");
+		printk(LVL_ERR
+		       "Stopped (noreboot). Reset the machine by hand.\n");
 		for (;;)
 			__asm__ volatile("cli; hlt");
 	}

@@ -15,7 +15,8 @@ static char unknown[256] __initdata;
 
 static int parse_bool(const char *v)
 {
-	static const char *const no[] = { "no", "off", "0", "false", "disable" };
+	static const char *const no[] = { "no", "off", "0", "false",
+					  "disable" };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(no); i++)
 		if (!strcmp(v, no[i]))
@@ -46,8 +47,9 @@ static int __init apply(const struct param *p, const char *val, bool negated)
 		*(u64 *)p->var = parse_size(val, NULL);
 		return 0;
 	case P_FN:
-		return ((int (*)(const char *))p->var)(
-			negated ? "no" : val ? val : "");
+		return ((int (*)(const char *))p->var)(negated ? "no"
+						       : val   ? val
+							       : "");
 	}
 	return -1;
 }
@@ -82,7 +84,8 @@ void __init cmdline_parse(const char *cmdline)
 			s++;
 		if (!*s)
 			break;
-		for (n = 0; s[n] && s[n] != ' ' && s[n] != '\t' && s[n] != '\n';)
+		for (n = 0;
+		     s[n] && s[n] != ' ' && s[n] != '\t' && s[n] != '\n';)
 			n++;
 		if (n < sizeof(word)) {
 			memcpy(word, s, n);

@@ -49,7 +49,8 @@ static void put_str(struct out *o, const char *s, const struct spec *sp)
 static void put_num(struct out *o, u64 v, bool neg, unsigned int base,
 		    const struct spec *sp)
 {
-	const char *digits = sp->upper ? "0123456789ABCDEF" : "0123456789abcdef";
+	const char *digits =
+		sp->upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char tmp[24], pre[3];
 	int n = 0, np = 0, zeros, fill;
 
@@ -191,7 +192,8 @@ int vsnprintf(char *buf, size_t size, const char *f, va_list ap_in)
 		case 'p':
 			if (f[1] == 'S') {
 				f++;
-				put_symbol(&o, (unsigned long)va_arg(ap, void *));
+				put_symbol(&o,
+					   (unsigned long)va_arg(ap, void *));
 				break;
 			}
 			sp.prec = 16;

@@ -45,8 +45,8 @@ static void rank_clear(struct spinlock *l)
 }
 #else
 #define rank_check(l, c) ((void)0)
-#define rank_set(l)	 ((void)0)
-#define rank_clear(l)	 ((void)0)
+#define rank_set(l)      ((void)0)
+#define rank_clear(l)    ((void)0)
 #endif
 
 void spin_init(struct spinlock *l, enum lock_rank rank)

@@ -35,9 +35,15 @@ void *memset(void *d, int c, size_t n)
 	u64 pattern = (u8)c * 0x0101010101010101ULL;
 	size_t words = n / 8;
 
-	__asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
+	__asm__ volatile("rep stosq"
+			 : "+D"(d), "+c"(words)
+			 : "a"(pattern)
+			 : "memory");
 	n &= 7;
-	__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(pattern) : "memory");
+	__asm__ volatile("rep stosb"
+			 : "+D"(d), "+c"(n)
+			 : "a"(pattern)
+			 : "memory");
 	return ret;
 }
 
@@ -160,12 +166,28 @@ u64 parse_size(const char *s, const char **end)
 	u64 v = strtou64(s, &s, 0);
 
 	switch (*s) {
-	case 'T': case 't': v <<= 10; __attribute__((fallthrough));
-	case 'G': case 'g': v <<= 10; __attribute__((fallthrough));
-	case 'M': case 'm': v <<= 10; __attribute__((fallthrough));
-	case 'K': case 'k': v <<= 10; __attribute__((fallthrough));
-	case 'B': case 'b': s++; break;
-	default: v <<= 10;
+	case 'T':
+	case 't':
+		v <<= 10;
+		__attribute__((fallthrough));
+	case 'G':
+	case 'g':
+		v <<= 10;
+		__attribute__((fallthrough));
+	case 'M':
+	case 'm':
+		v <<= 10;
+		__attribute__((fallthrough));
+	case 'K':
+	case 'k':
+		v <<= 10;
+		__attribute__((fallthrough));
+	case 'B':
+	case 'b':
+		s++;
+		break;
+	default:
+		v <<= 10;
 	}
 	if (end)
 		*end = s;

@@ -10,7 +10,7 @@
 
 extern const u32 symtab_nr;
 extern const u32 symtab_offset[]; /* from IMAGE_START, ascending */
-extern const u32 symtab_name[];	  /* into symtab_names */
+extern const u32 symtab_name[];   /* into symtab_names */
 extern const char symtab_names[];
 extern const char _stext[], _end[];
 

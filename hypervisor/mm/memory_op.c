@@ -250,7 +250,8 @@ static long op_memory_map(struct vcpu *v, gptr_t arg)
 		/* A kernel without CONFIG_XEN_DOM0 may carry the note of one
 		 * that has it, and then asks as an ordinary guest does. */
 		if (d == hardware_domain)
-			printk(LVL_ERR "dom0's kernel asks for an ordinary guest's memory map: built without CONFIG_XEN_DOM0 it cannot be dom0; use linux-image-amd64, not the cloud kernel\n");
+			printk(LVL_ERR
+			       "dom0's kernel asks for an ordinary guest's memory map: built without CONFIG_XEN_DOM0 it cannot be dom0; use linux-image-amd64, not the cloud kernel\n");
 		return -ENOSYS;
 	}
 	for (n = 0; n < m.nr_entries; n++) {

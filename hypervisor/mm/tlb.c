@@ -193,6 +193,7 @@ void tlb_filter(cpumask_t *mask, u32 stamp)
 
 	if (s > now)
 		s -= 1UL << 32;
-	for_each_cpu(c, mask) if (!cpus[c] || READ_ONCE(cpus[c]->tlb_clock) > s)
-		mask->bits[c / 64] &= ~(1UL << (c % 64));
+	for_each_cpu(c, mask)
+		if (!cpus[c] || READ_ONCE(cpus[c]->tlb_clock) > s)
+			mask->bits[c / 64] &= ~(1UL << (c % 64));
 }

@@ -11,20 +11,20 @@
 
 #include "policy.h"
 
-#define MSR_TSC		     0x10
-#define MSR_SMI_COUNT	     0x34
-#define MSR_FEATURE_CONTROL  0x3a
-#define MSR_UCODE_REV	     0x8b
-#define MSR_PLATFORM_INFO    0xce
-#define MSR_ARCH_CAPS	     0x10a
-#define MSR_MISC_FEATURES    0x140
-#define MSR_MCG_CAP	     0x179
-#define MSR_MCG_STATUS	     0x17a
-#define MSR_MISC_ENABLE	     0x1a0
-#define MSR_NB_CFG	     0xc001001f
-#define MSR_HWCR	     0xc0010015
-#define MSR_MMIO_CONF	     0xc0010058
-#define MSR_DE_CFG	     0xc0011029
+#define MSR_TSC             0x10
+#define MSR_SMI_COUNT       0x34
+#define MSR_FEATURE_CONTROL 0x3a
+#define MSR_UCODE_REV       0x8b
+#define MSR_PLATFORM_INFO   0xce
+#define MSR_ARCH_CAPS       0x10a
+#define MSR_MISC_FEATURES   0x140
+#define MSR_MCG_CAP         0x179
+#define MSR_MCG_STATUS      0x17a
+#define MSR_MISC_ENABLE     0x1a0
+#define MSR_NB_CFG          0xc001001f
+#define MSR_HWCR            0xc0010015
+#define MSR_MMIO_CONF       0xc0010058
+#define MSR_DE_CFG          0xc0011029
 
 static bool is_canonical(u64 a)
 {
@@ -35,9 +35,8 @@ static bool is_canonical(u64 a)
  * nowhere. */
 static bool amd_ignored(u32 msr)
 {
-	return cpu_has.amd &&
-	       (msr == MSR_NB_CFG || msr == MSR_MMIO_CONF ||
-		(msr >= 0xc0010061 && msr <= 0xc001006b));
+	return cpu_has.amd && (msr == MSR_NB_CFG || msr == MSR_MMIO_CONF ||
+			       (msr >= 0xc0010061 && msr <= 0xc001006b));
 }
 
 int pv_rdmsr(struct vcpu *v, u32 msr, u64 *val)

@@ -81,9 +81,8 @@ static void add(struct cpu_policy *p, u32 leaf, u32 sub)
 	struct cpuid_regs r = cpuid(leaf, sub == NO_SUBLEAF ? 0 : sub);
 
 	if (p->nr < POLICY_LEAVES)
-		p->leaf[p->nr++] = (struct xen_cpuid_leaf){
-			leaf, sub, r.a, r.b, r.c, r.d
-		};
+		p->leaf[p->nr++] = (struct xen_cpuid_leaf){ leaf, sub, r.a,
+							    r.b,  r.c, r.d };
 }
 
 static void read_leaf(struct cpu_policy *p, u32 leaf)
@@ -190,7 +189,13 @@ static void fix_leaf(struct xen_cpuid_leaf *l)
 		l->a &= 1U << 2; /* always-running APIC timer */
 		l->b = l->c = l->d = 0;
 		break;
-	case 3: case 5: case 8: case 9: case 0xa: case 0xb: case 0xc:
+	case 3:
+	case 5:
+	case 8:
+	case 9:
+	case 0xa:
+	case 0xb:
+	case 0xc:
 		l->a = l->b = l->c = l->d = 0;
 		break;
 	case 7:
@@ -224,7 +229,8 @@ static void make_pv(struct cpu_policy *p, const struct cpu_policy *from)
 		const struct xen_cpuid_leaf *l = &from->leaf[i];
 
 		if ((l->leaf < 0x80000000 && l->leaf > 0xd) ||
-		    l->leaf > 0x80000008 || (l->leaf == 0xd && !cpu_has.xsave) ||
+		    l->leaf > 0x80000008 ||
+		    (l->leaf == 0xd && !cpu_has.xsave) ||
 		    (l->leaf == 7 && l->subleaf > 1))
 			continue;
 		p->leaf[p->nr++] = *l;
@@ -313,9 +319,9 @@ int cpu_policy_get(int which, struct domain *d, gptr_t leaves, u32 *nr_leaves,
 		 * leaf make that number large enough and change nothing. */
 		for (n = p->nr; n < min(*nr_leaves, (u32)POLICY_LEAVES_ASKED);
 		     n++)
-			if (copy_to_guest(gptr_add(leaves,
-						   n * sizeof(p->leaf[0])),
-					  &p->leaf[0], sizeof(p->leaf[0])))
+			if (copy_to_guest(
+				    gptr_add(leaves, n * sizeof(p->leaf[0])),
+				    &p->leaf[0], sizeof(p->leaf[0])))
 				return -EFAULT;
 		*nr_leaves = n;
 	}

@@ -49,9 +49,9 @@ static void raise_floor(struct runqueue *rq)
 	u64 least;
 
 	if (rq->curr && first)
-		least = vdiff(rq->curr->vtime, first->vtime) < 0 ?
-				rq->curr->vtime :
-				first->vtime;
+		least = vdiff(rq->curr->vtime, first->vtime) < 0
+				? rq->curr->vtime
+				: first->vtime;
 	else if (rq->curr)
 		least = rq->curr->vtime;
 	else if (first)
@@ -162,9 +162,9 @@ s_time_t rq_slice(struct runqueue *rq, const struct sched_vcpu *s, s_time_t now)
 	if (first) {
 		/* Until s has overtaken the next by a minimal slice. */
 		lead = vdiff(first->vtime, s->vtime);
-		slice = lead > (s64)SECONDS(1) ?
-				SCHED_SLICE_MAX :
-				lead * weight_of(s) / 256 + SCHED_SLICE_MIN;
+		slice = lead > (s64)SECONDS(1)
+				? SCHED_SLICE_MAX
+				: lead * weight_of(s) / 256 + SCHED_SLICE_MIN;
 		slice = max(slice, (s_time_t)SCHED_SLICE_MIN);
 		slice = min(slice, (s_time_t)SCHED_SLICE_MAX);
 	}
@@ -187,9 +187,9 @@ struct sched_vcpu *rq_find_movable(struct runqueue *rq, unsigned int cpu,
 		if (!cpumask_test(cpu, &s->hard) || !movable(s))
 			continue;
 		likes = !s->has_soft || cpumask_test(cpu, &s->soft);
-		if (best && (likes < best_likes ||
-			     (likes == best_likes &&
-			      s->last_move >= best->last_move)))
+		if (best &&
+		    (likes < best_likes ||
+		     (likes == best_likes && s->last_move >= best->last_move)))
 			continue;
 		best = s;
 		best_likes = likes;

@@ -17,18 +17,18 @@
 
 #include <bh/sched.h>
 
-#define SCHED_SLICE_MIN	  MILLISECS(1)
-#define SCHED_SLICE_MAX	  MILLISECS(10)
-#define SCHED_WAKE_CREDIT MILLISECS(3)	 /* virtual */
+#define SCHED_SLICE_MIN   MILLISECS(1)
+#define SCHED_SLICE_MAX   MILLISECS(10)
+#define SCHED_WAKE_CREDIT MILLISECS(3)   /* virtual */
 #define SCHED_WAKE_GRAIN  MICROSECS(250) /* virtual lead needed to preempt */
-#define SCHED_WAKE_DEBT	  MILLISECS(10)	 /* virtual lag that ends the favour */
-#define SCHED_BOOST	  MILLISECS(1)
+#define SCHED_WAKE_DEBT   MILLISECS(10)  /* virtual lag that ends the favour */
+#define SCHED_BOOST       MILLISECS(1)
 #define SCHED_CAP_PERIOD  MILLISECS(10)
 #define SCHED_PUSH_PERIOD MILLISECS(50)
 
 struct runqueue {
-	struct spinlock lock;	 /* rank LOCK_SCHED; guards all below */
-	struct list queue;	 /* by vtime, least first; not the running one */
+	struct spinlock lock; /* rank LOCK_SCHED; guards all below */
+	struct list queue;    /* by vtime, least first; not the running one */
 	struct sched_vcpu *curr; /* on the CPU; NULL: idle */
 	u64 floor;
 	u32 nr_queued;
@@ -44,9 +44,8 @@ void rq_enqueue(struct runqueue *rq, struct sched_vcpu *s);
 void rq_dequeue(struct runqueue *rq, struct sched_vcpu *s);
 static inline struct sched_vcpu *rq_first(struct runqueue *rq)
 {
-	return rq->nr_queued ?
-		       list_first(&rq->queue, struct sched_vcpu, link) :
-		       NULL;
+	return rq->nr_queued ? list_first(&rq->queue, struct sched_vcpu, link)
+			     : NULL;
 }
 /* Accounts s, which runs on rq, up to now. */
 void rq_charge(struct runqueue *rq, struct sched_vcpu *s, s_time_t now);

@@ -64,9 +64,9 @@ static int runstate_not_running(const struct vcpu *v)
 
 	if (vcpu_runnable(v))
 		return RUNSTATE_runnable;
-	return (f & (1UL << VPF_BLOCKED)) && !(f & (1UL << VPF_DOWN)) ?
-		       RUNSTATE_blocked :
-		       RUNSTATE_offline;
+	return (f & (1UL << VPF_BLOCKED)) && !(f & (1UL << VPF_DOWN))
+		       ? RUNSTATE_blocked
+		       : RUNSTATE_offline;
 }
 
 /* ---- placement ------------------------------------------------------------------ */
@@ -368,7 +368,8 @@ static void push(struct runqueue *rq, s_time_t now)
 	rq->last_push = now;
 	for_each_online_cpu(cpu) {
 		o = rq_of(cpu);
-		if (o != rq && (!to || READ_ONCE(o->load) < READ_ONCE(to->load)))
+		if (o != rq &&
+		    (!to || READ_ONCE(o->load) < READ_ONCE(to->load)))
 			to = o;
 	}
 	if (!to || READ_ONCE(to->load) >= rq->load || !spin_trylock(&to->lock))
@@ -479,9 +480,9 @@ static void schedule(void)
 	} else {
 		cpumask_set(rq->cpu, &idle_cpus);
 	}
-	vcpu_runstate_change(prev, is_idle_vcpu(prev) ?
-					   RUNSTATE_runnable :
-					   runstate_not_running(prev),
+	vcpu_runstate_change(prev,
+			     is_idle_vcpu(prev) ? RUNSTATE_runnable
+						: runstate_not_running(prev),
 			     now);
 	vcpu_runstate_change(next, RUNSTATE_running, now);
 	next->is_running = true;
@@ -628,8 +629,8 @@ int sched_vcpu_init(struct vcpu *v, unsigned int cpu_hint)
 		s->dom = &v->domain->sched;
 		s->vtime = rq_of(cpu_hint)->floor;
 	}
-	v->runstate.state = is_idle_vcpu(v) ? RUNSTATE_running :
-					      RUNSTATE_offline;
+	v->runstate.state =
+		is_idle_vcpu(v) ? RUNSTATE_running : RUNSTATE_offline;
 	v->runstate.state_entry_time = NOW();
 	return 0;
 }

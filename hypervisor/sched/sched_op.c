@@ -52,8 +52,8 @@ static long op_poll(struct vcpu *v, gptr_t arg)
 		return 0;
 	}
 	if (p.timeout)
-		timer_set(&v->poll_timer, (s_time_t)min(p.timeout,
-							(u64)STIME_MAX));
+		timer_set(&v->poll_timer,
+			  (s_time_t)min(p.timeout, (u64)STIME_MAX));
 	else
 		timer_stop(&v->poll_timer);
 	softirq_raise(SOFTIRQ_SCHED);

@@ -21,9 +21,9 @@
 #include <bh/smp.h>
 
 #define CALIBRATE_PERIOD SECONDS(1)
-#define WARP_TEST_NS	 50000
-#define SAMPLE_MAX_NS	 1000000
-#define MAX_DRIFT_PPM	 2000 /* beyond measuring error of a slow host */
+#define WARP_TEST_NS     50000
+#define SAMPLE_MAX_NS    1000000
+#define MAX_DRIFT_PPM    2000 /* beyond measuring error of a slow host */
 
 u64 cpu_khz;
 
@@ -35,7 +35,7 @@ struct scale {
 };
 
 static struct scale boot_scale; /* the one of all CPUs while stable */
-static struct scale inverse;	/* ns to TSC ticks */
+static struct scale inverse;    /* ns to TSC ticks */
 static bool stable;
 static u32 generation = 1; /* of all scales */
 static s_time_t last_now;  /* unstable: highest time handed out */
@@ -46,7 +46,7 @@ PARAM_STR("tsc", tsc_option);
 static struct {
 	u64 last, count;
 	struct scale to_ns;
-	u64 tsc_base;	  /* TSC when count was 0 */
+	u64 tsc_base; /* TSC when count was 0 */
 	u64 tsc_prev;
 	bool valid;
 } platform;
@@ -94,17 +94,16 @@ static s_time_t now_unstable(void)
 	struct cpu *c = this_cpu();
 	s_time_t t, last;
 
-	t = c->time.stime_stamp + scale_delta(rdtsc_ordered() -
-						      c->time.tsc_stamp,
-					      c->time.mul, c->time.shift);
+	t = c->time.stime_stamp +
+	    scale_delta(rdtsc_ordered() - c->time.tsc_stamp, c->time.mul,
+			c->time.shift);
 	irq_restore(flags);
 	last = __atomic_load_n(&last_now, __ATOMIC_RELAXED);
 	do {
 		if (t <= last)
 			return last;
-	} while (!__atomic_compare_exchange_n(&last_now, &last, t, true,
-					      __ATOMIC_SEQ_CST,
-					      __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(
+		&last_now, &last, t, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	return t;
 }
 
@@ -123,8 +122,8 @@ s_time_t tsc_to_stime(u64 tsc)
 	if (stable)
 		return scale_delta(tsc - boot_scale.tsc_stamp, boot_scale.mul,
 				   boot_scale.shift);
-	return c->time.stime_stamp + scale_delta(tsc - c->time.tsc_stamp,
-						 c->time.mul, c->time.shift);
+	return c->time.stime_stamp +
+	       scale_delta(tsc - c->time.tsc_stamp, c->time.mul, c->time.shift);
 }
 
 u64 stime_to_tsc(s_time_t t)
@@ -143,8 +142,8 @@ u64 stime_to_tsc(s_time_t t)
 
 static u32 generation_here(void)
 {
-	return stable ? generation << 9 :
-			generation << 9 | (smp_processor_id() + 1);
+	return stable ? generation << 9
+		      : generation << 9 | (smp_processor_id() + 1);
 }
 
 static void record_write(struct vcpu_time_info *to,
@@ -266,11 +265,10 @@ static bool platform_sample(u64 *ns, u64 *tsc)
 	if (scale_delta(best, boot_scale.mul, boot_scale.shift) > SAMPLE_MAX_NS)
 		return false;
 	/* Held up so long that the counter may have wrapped: begin anew. */
-	if (platform.valid &&
-	    scale_delta(*tsc - platform.tsc_prev, boot_scale.mul,
-			boot_scale.shift) >
-		    scale_delta(mask / 2, platform.to_ns.mul,
-				platform.to_ns.shift))
+	if (platform.valid && scale_delta(*tsc - platform.tsc_prev,
+					  boot_scale.mul, boot_scale.shift) >
+				      scale_delta(mask / 2, platform.to_ns.mul,
+						  platform.to_ns.shift))
 		platform.valid = false;
 	if (!platform.valid) {
 		platform.valid = true;
@@ -326,7 +324,8 @@ static void go_unstable(const char *why)
 	unsigned int cpu;
 
 	printk(LVL_WARN "time: TSC is not stable (%s): guests read the clock "
-			"through their kernel\n", why);
+			"through their kernel\n",
+	       why);
 	last_now = NOW();
 	for_each_online_cpu(cpu) {
 		cpus[cpu]->time.tsc_stamp = boot_scale.tsc_stamp;
@@ -348,8 +347,8 @@ static void steer_here(void)
 	u64 tsc = rdtsc_ordered(), mine, truth, period = CALIBRATE_PERIOD;
 	s64 ahead;
 
-	mine = c->time.stime_stamp + scale_delta(tsc - c->time.tsc_stamp,
-						 c->time.mul, c->time.shift);
+	mine = c->time.stime_stamp +
+	       scale_delta(tsc - c->time.tsc_stamp, c->time.mul, c->time.shift);
 	/* Its TSC may be offset: the platform timer is the only common clock. */
 	truth = steer_ns + scale_delta(rdtsc_ordered() - steer_tsc,
 				       boot_scale.mul, boot_scale.shift);
@@ -359,7 +358,8 @@ static void steer_here(void)
 	c->time.tsc_stamp = tsc;
 	c->time.stime_stamp = mine;
 	c->time.mul = (u32)(((unsigned __int128)boot_scale.mul *
-			     (u64)(((period - ahead) << 20) / period)) >> 20);
+			     (u64)(((period - ahead) << 20) / period)) >>
+			    20);
 	c->time.shift = boot_scale.shift;
 	irq_restore(flags);
 }
@@ -388,9 +388,9 @@ static void calibrate_tick(void *unused)
 		if (stable && diff > (u64)MILLISECS(20) &&
 		    diff / (ns / 1000000) > MAX_DRIFT_PPM)
 			go_unstable("it drifts against the platform timer");
-		steer_ns = ns + scale_delta(platform.tsc_base -
-						    boot_scale.tsc_stamp,
-					    boot_scale.mul, boot_scale.shift);
+		steer_ns = ns +
+			   scale_delta(platform.tsc_base - boot_scale.tsc_stamp,
+				       boot_scale.mul, boot_scale.shift);
 		steer_tsc = tsc;
 	}
 	if (stable && warp_test.warp)

@@ -91,8 +91,8 @@ static long area_register(struct vcpu *v, struct guest_area *ga, gptr_t arg,
 	/* One at a time for each vCPU. */
 	if (test_and_set_bit(0, &v->init_busy))
 		return -ERESTART;
-	rc = d->dying ? -EINVAL :
-			guest_area_set(ga, GPTR(addr), addr ? len : 0);
+	rc = d->dying ? -EINVAL
+		      : guest_area_set(ga, GPTR(addr), addr ? len : 0);
 	clear_bit(0, &v->init_busy);
 	return rc;
 }

@@ -4,20 +4,20 @@
  * the ABI tells it to. Frames are host pages; other parts are stand-ins that
  * record what was asked of them.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "../../hypervisor/comm/evtchn_private.h"
+#include "host.h"
 #include <bh/guest_access.h>
 #include <bh/hypercall.h>
 #include <bh/irq.h>
 #include <bh/smp.h>
-#include "host.h"
 
 /* ---- stand-ins -------------------------------------------------------------- */
 
@@ -251,8 +251,8 @@ static u32 take(struct domain *d, u32 vcpu)
 				continue;
 		}
 		w = *gword(d, port);
-		*gword(d, port) = w & ~(1U << EVTCHN_FIFO_LINKED |
-					EVTCHN_FIFO_LINK_MASK);
+		*gword(d, port) =
+			w & ~(1U << EVTCHN_FIFO_LINKED | EVTCHN_FIFO_LINK_MASK);
 		head[vcpu][q] = w & EVTCHN_FIFO_LINK_MASK;
 		if (head[vcpu][q])
 			cb->ready |= 1U << q;

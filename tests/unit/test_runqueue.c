@@ -4,6 +4,7 @@
  * follow weights, caps hold, a sleeper gets the CPU soon after it wakes, nobody
  * starves, and random operations leave the queue in order.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "../../hypervisor/sched/runqueue.h"
 

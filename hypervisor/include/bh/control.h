@@ -24,8 +24,8 @@ void pci_conf_write(u16 seg, u8 bus, u8 devfn, u16 reg, unsigned int len,
 		    u32 val);
 /* May dom0 do this config write directly? Filters MSI/MSI-X capability bits the
  * hypervisor owns: adjusts *val, false = drop. */
-bool pci_conf_write_filter(u16 seg, u8 bus, u8 devfn, u16 reg,
-			   unsigned int len, u32 *val);
+bool pci_conf_write_filter(u16 seg, u8 bus, u8 devfn, u16 reg, unsigned int len,
+			   u32 *val);
 /* Port I/O of a PV guest, after IOPL checks (control/ioport.c): dom0's
  * permitted ports go to hardware or to the virtual CMOS index, PCI address
  * latch and PIT channel 2. len 1, 2, 4. */

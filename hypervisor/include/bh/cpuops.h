@@ -100,31 +100,31 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 sub)
 			 : "a"(leaf), "c"(sub));
 	return r;
 }
-#define DEFINE_CR(n)                                                           \
-	static inline unsigned long read_cr##n(void)                           \
-	{                                                                      \
-		unsigned long v;                                               \
-		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v));              \
-		return v;                                                      \
-	}                                                                      \
-	static inline void write_cr##n(unsigned long v)                        \
-	{                                                                      \
-		__asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");       \
+#define DEFINE_CR(n)                                                     \
+	static inline unsigned long read_cr##n(void)                     \
+	{                                                                \
+		unsigned long v;                                         \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v));        \
+		return v;                                                \
+	}                                                                \
+	static inline void write_cr##n(unsigned long v)                  \
+	{                                                                \
+		__asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory"); \
 	}
 DEFINE_CR(0)
 DEFINE_CR(2)
 DEFINE_CR(3) /* raw: TLB bookkeeping wants tlb_write_cr3() (mm.h) */
 DEFINE_CR(4)
-#define DEFINE_DR(n)                                                           \
-	static inline unsigned long read_dr##n(void)                           \
-	{                                                                      \
-		unsigned long v;                                               \
-		__asm__ volatile("mov %%db" #n ", %0" : "=r"(v));              \
-		return v;                                                      \
-	}                                                                      \
-	static inline void write_dr##n(unsigned long v)                        \
-	{                                                                      \
-		__asm__ volatile("mov %0, %%db" #n ::"r"(v));                  \
+#define DEFINE_DR(n)                                              \
+	static inline unsigned long read_dr##n(void)              \
+	{                                                         \
+		unsigned long v;                                  \
+		__asm__ volatile("mov %%db" #n ", %0" : "=r"(v)); \
+		return v;                                         \
+	}                                                         \
+	static inline void write_dr##n(unsigned long v)           \
+	{                                                         \
+		__asm__ volatile("mov %0, %%db" #n ::"r"(v));     \
 	}
 DEFINE_DR(0)
 DEFINE_DR(1)
@@ -199,7 +199,9 @@ static inline u64 xgetbv(u32 i)
 {
 	u32 lo, hi;
 
-	__asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(lo), "=d"(hi) : "c"(i));
+	__asm__ volatile(".byte 0x0f, 0x01, 0xd0"
+			 : "=a"(lo), "=d"(hi)
+			 : "c"(i));
 	return lo | (u64)hi << 32;
 }
 
@@ -207,66 +209,66 @@ static inline u64 xgetbv(u32 i)
  * Exception table: when the instruction at `insn` faults in the hypervisor,
  * execution goes on at `fixup`. Used inside asm statements.
  */
-#define EX_TABLE(insn, fixup)                                                  \
-	".pushsection .ex_table, \"a\"\n\t"                                    \
-	".balign 4\n\t"                                                        \
-	".long " #insn " - ., " #fixup " - .\n\t"                              \
+#define EX_TABLE(insn, fixup)                     \
+	".pushsection .ex_table, \"a\"\n\t"       \
+	".balign 4\n\t"                           \
+	".long " #insn " - ., " #fixup " - .\n\t" \
 	".popsection\n\t"
 /* The same for asm goto: execution goes on at a C label. */
-#define EX_GOTO(insn, label)                                                   \
-	".pushsection .ex_table, \"a\"\n\t"                                    \
-	".balign 4\n\t"                                                        \
-	".long " #insn " - ., %l[" #label "] - .\n\t"                          \
+#define EX_GOTO(insn, label)                          \
+	".pushsection .ex_table, \"a\"\n\t"           \
+	".balign 4\n\t"                               \
+	".long " #insn " - ., %l[" #label "] - .\n\t" \
 	".popsection\n\t"
 struct cpu_user_regs;
 /* If regs->rip has an entry, moves rip there and returns true. */
 bool extable_fixup(struct cpu_user_regs *regs);
 
-#define MSR_APIC_BASE	   0x1b
-#define MSR_PAT		   0x277
-#define MSR_EFER	   0xc0000080
-#define MSR_STAR	   0xc0000081
-#define MSR_LSTAR	   0xc0000082
-#define MSR_CSTAR	   0xc0000083
+#define MSR_APIC_BASE      0x1b
+#define MSR_PAT            0x277
+#define MSR_EFER           0xc0000080
+#define MSR_STAR           0xc0000081
+#define MSR_LSTAR          0xc0000082
+#define MSR_CSTAR          0xc0000083
 #define MSR_SYSCALL_MASK   0xc0000084
-#define MSR_FS_BASE	   0xc0000100
-#define MSR_GS_BASE	   0xc0000101
+#define MSR_FS_BASE        0xc0000100
+#define MSR_GS_BASE        0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_TSC_AUX	   0xc0000103
-#define EFER_SCE  0x001
-#define EFER_LME  0x100
-#define EFER_LMA  0x400
-#define EFER_NX	  0x800
-#define EFER_SVME 0x1000
-#define CR0_PE 0x1UL
-#define CR0_MP 0x2UL
-#define CR0_EM 0x4UL
-#define CR0_TS 0x8UL
-#define CR0_ET 0x10UL
-#define CR0_NE 0x20UL
-#define CR0_WP 0x10000UL
-#define CR0_AM 0x40000UL
-#define CR0_PG 0x80000000UL
-#define CR4_TSD	      0x4UL
-#define CR4_DE	      0x8UL
-#define CR4_PSE	      0x10UL
-#define CR4_PAE	      0x20UL
-#define CR4_MCE	      0x40UL
-#define CR4_PGE	      0x80UL
-#define CR4_OSFXSR    0x200UL
-#define CR4_OSXMMEXC  0x400UL
-#define CR4_UMIP      0x800UL
-#define CR4_FSGSBASE  0x10000UL
-#define CR4_OSXSAVE   0x40000UL
-#define CR4_SMEP      0x100000UL
-#define CR4_SMAP      0x200000UL
-#define RFLAGS_CF 0x1UL
-#define RFLAGS_MBS 0x2UL
-#define RFLAGS_TF 0x100UL
-#define RFLAGS_IF 0x200UL
-#define RFLAGS_DF 0x400UL
-#define RFLAGS_IOPL 0x3000UL
-#define RFLAGS_NT 0x4000UL
-#define RFLAGS_RF 0x10000UL
-#define RFLAGS_VM 0x20000UL
-#define RFLAGS_AC 0x40000UL
+#define MSR_TSC_AUX        0xc0000103
+#define EFER_SCE           0x001
+#define EFER_LME           0x100
+#define EFER_LMA           0x400
+#define EFER_NX            0x800
+#define EFER_SVME          0x1000
+#define CR0_PE             0x1UL
+#define CR0_MP             0x2UL
+#define CR0_EM             0x4UL
+#define CR0_TS             0x8UL
+#define CR0_ET             0x10UL
+#define CR0_NE             0x20UL
+#define CR0_WP             0x10000UL
+#define CR0_AM             0x40000UL
+#define CR0_PG             0x80000000UL
+#define CR4_TSD            0x4UL
+#define CR4_DE             0x8UL
+#define CR4_PSE            0x10UL
+#define CR4_PAE            0x20UL
+#define CR4_MCE            0x40UL
+#define CR4_PGE            0x80UL
+#define CR4_OSFXSR         0x200UL
+#define CR4_OSXMMEXC       0x400UL
+#define CR4_UMIP           0x800UL
+#define CR4_FSGSBASE       0x10000UL
+#define CR4_OSXSAVE        0x40000UL
+#define CR4_SMEP           0x100000UL
+#define CR4_SMAP           0x200000UL
+#define RFLAGS_CF          0x1UL
+#define RFLAGS_MBS         0x2UL
+#define RFLAGS_TF          0x100UL
+#define RFLAGS_IF          0x200UL
+#define RFLAGS_DF          0x400UL
+#define RFLAGS_IOPL        0x3000UL
+#define RFLAGS_NT          0x4000UL
+#define RFLAGS_RF          0x10000UL
+#define RFLAGS_VM          0x20000UL
+#define RFLAGS_AC          0x40000UL

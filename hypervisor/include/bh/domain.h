@@ -46,31 +46,32 @@ struct guest_area {
 struct vcpu {
 	u32 id;
 	struct domain *domain;
-	struct vcpu_info *info;	    /* our mapping of the guest's vcpu_info */
-	struct page_info *info_page; /* when registered elsewhere; NULL: shared_info */
-	struct vcpu_info *info_private; /* ids that shared_info has no room for */
-	struct sched_vcpu sched;    /* sched.h */
+	struct vcpu_info *info; /* our mapping of the guest's vcpu_info */
+	/* When registered elsewhere; NULL: shared_info. */
+	struct page_info *info_page;
+	struct vcpu_info *info_private; /* ids shared_info has no room for */
+	struct sched_vcpu sched;        /* sched.h */
 
 	/* Pause: runnable when all of pause_count, domain pause counts and
 	 * pause_flags are zero. */
 	s32 pause_count;
 	unsigned long pause_flags; /* VPF_*; atomic bits */
-#define VPF_BLOCKED 0 /* SCHEDOP_block/poll */
-#define VPF_DOWN    1 /* not up (VCPUOP_up) */
-#define VPF_POLL    2 /* together with VPF_BLOCKED: in SCHEDOP_poll */
+#define VPF_BLOCKED 0              /* SCHEDOP_block/poll */
+#define VPF_DOWN    1              /* not up (VCPUOP_up) */
+#define VPF_POLL    2     /* together with VPF_BLOCKED: in SCHEDOP_poll */
 	bool initialised; /* has had a context */
 	unsigned long init_busy; /* bit 0: VCPUOP_initialise in progress */
-	bool is_running;  /* on a CPU now (set by sched) */
-	u32 processor;	  /* CPU it runs or last ran on */
-	cpumask_t dirty_cpus; /* CPUs whose TLB may hold its mappings */
-	u32 poll_port;	  /* SCHEDOP_poll: 0 none, ~0 several */
+	bool is_running;         /* on a CPU now (set by sched) */
+	u32 processor;           /* CPU it runs or last ran on */
+	cpumask_t dirty_cpus;    /* CPUs whose TLB may hold its mappings */
+	u32 poll_port;           /* SCHEDOP_poll: 0 none, ~0 several */
 
 	struct timer singleshot_timer, periodic_timer, poll_timer;
 	s_time_t periodic_period, periodic_last;
 	struct vcpu_runstate_info runstate;
 	struct guest_area runstate_area; /* VCPUOP_register_runstate_... */
-	struct guest_area time_area; /* VCPUOP_register_vcpu_time_... */
-	u32 time_gen;		  /* scale its time records were made from */
+	struct guest_area time_area;     /* VCPUOP_register_vcpu_time_... */
+	u32 time_gen; /* scale its time records were made from */
 
 	u32 virq_port[24]; /* event port by VIRQ; 0 unbound */
 	struct evtchn_fifo_vcpu *evtchn_fifo; /* per-vCPU FIFO state */
@@ -82,22 +83,26 @@ struct vcpu {
 
 struct domain {
 	domid_t id;
-	bool is_privileged;	  /* dom0 */
-	bool is_idle, is_system;  /* dom_io, dom_xen: never scheduled */
-	bool creation_finished;	  /* first unpause happened */
-	s32 refs;		  /* atomic */
+	bool is_privileged;      /* dom0 */
+	bool is_idle, is_system; /* dom_io, dom_xen: never scheduled */
+	bool creation_finished;  /* first unpause happened */
+	s32 refs;                /* atomic */
 	u32 max_vcpus;
-	struct vcpu **vcpu;	  /* [max_vcpus], NULL until created */
+	struct vcpu **vcpu; /* [max_vcpus], NULL until created */
 	xen_domain_handle_t handle;
 	struct tasklet free_tasklet; /* after the last reference */
 
 	struct spinlock lock;
-	s32 pause_count;	  /* atomic; all reasons */
+	s32 pause_count; /* atomic; all reasons */
 	s32 controller_pause_count;
 	bool is_shutting_down, is_shut_down;
-	u8 shutdown_code;	  /* SHUTDOWN_*; ~0 none */
-	enum { DOMDYING_ALIVE, DOMDYING_DYING, DOMDYING_DEAD } dying;
-	int kill_stage;		  /* progress of domain_kill() */
+	u8 shutdown_code; /* SHUTDOWN_*; ~0 none */
+	enum {
+		DOMDYING_ALIVE,
+		DOMDYING_DYING,
+		DOMDYING_DEAD
+	} dying;
+	int kill_stage; /* progress of domain_kill() */
 	bool debugger_attached;
 	u32 createflags, misc_flags; /* as given to createdomain */
 	u32 suspend_port; /* event port told of a suspend; 0: DOM_EXC */
@@ -106,14 +111,14 @@ struct domain {
 
 	/* Memory; guarded by page_lock. */
 	struct spinlock page_lock;
-	u32 page_head, page_tail;   /* owned pages (linked by page_info.next) */
-	u32 relmem_head;	    /* teardown progress */
+	u32 page_head, page_tail; /* owned pages (linked by page_info.next) */
+	u32 relmem_head;          /* teardown progress */
 	u64 tot_pages, max_pages, outstanding_pages, shared_pages;
-	u64 *perdomain_l3;	    /* PERDOMAIN slot */
+	u64 *perdomain_l3; /* PERDOMAIN slot */
 	struct rangeset *iomem_caps, *ioport_caps;
-	struct e820_entry *e820;    /* XENMEM_memory_map */
+	struct e820_entry *e820; /* XENMEM_memory_map */
 	u32 nr_e820;
-	unsigned int addr_bits;	    /* width limit of its memory; 0 none */
+	unsigned int addr_bits; /* width limit of its memory; 0 none */
 	struct log_dirty *log_dirty;
 
 	struct evtchn_domain evtchn;
@@ -123,10 +128,10 @@ struct domain {
 	struct cpu_policy *policy;
 	struct sched_domain sched;
 
-	s64 time_offset;	    /* seconds, settimeoffset */
+	s64 time_offset; /* seconds, settimeoffset */
 	u32 tsc_mode, tsc_incarnation;
 	unsigned long vm_assist;
-	bool is_pinned;		    /* dom0_vcpus_pin */
+	bool is_pinned;    /* dom0_vcpus_pin */
 	u8 watchdog_inuse; /* bit by watchdog */
 	struct timer watchdog[2];
 	u64 stats_ptwr, stats_priv_emul, stats_faults_bounced;
@@ -136,8 +141,8 @@ struct domain {
 extern struct domain *hardware_domain; /* dom0 */
 extern struct domain *idle_domain, *dom_io, *dom_xen;
 
-#define for_each_vcpu(d, v)                                                    \
-	for (u32 i_##v = 0; i_##v < (d)->max_vcpus; i_##v++)                   \
+#define for_each_vcpu(d, v)                                  \
+	for (u32 i_##v = 0; i_##v < (d)->max_vcpus; i_##v++) \
 		if (((v) = (d)->vcpu[i_##v]) != NULL)
 /* Iteration: next domain with id >= the given one, with a
  * reference taken, or NULL. */

@@ -16,16 +16,16 @@ struct evtchn; /* comm/evtchn_private.h */
 struct evtchn_fifo_domain;
 
 struct evtchn_domain {
-	struct spinlock lock;	/* binding and closing */
+	struct spinlock lock;   /* binding and closing */
 	struct evtchn **bucket; /* ports in groups, grown on demand */
-	u32 nr_valid;		/* ports allocated so far */
-	u32 max_port;		/* limit from createdomain, inclusive */
+	u32 nr_valid;           /* ports allocated so far */
+	u32 max_port;           /* limit from createdomain, inclusive */
 	struct evtchn_fifo_domain *fifo; /* NULL: 2-level */
-	u32 *pirq_port;		/* port by pirq; NULL until one is bound */
-	u32 lowest_free;	/* no free port below it */
-	u32 nr_open;		/* ports not free, for debugging keys */
-	u32 next_close;		/* progress of evtchn_destroy() */
-	u32 nr_polling;		/* vCPUs in SCHEDOP_poll; atomic */
+	u32 *pirq_port;  /* port by pirq; NULL until one is bound */
+	u32 lowest_free; /* no free port below it */
+	u32 nr_open;     /* ports not free, for debugging keys */
+	u32 next_close;  /* progress of evtchn_destroy() */
+	u32 nr_polling;  /* vCPUs in SCHEDOP_poll; atomic */
 	DECLARE_BITMAP(poll_mask, MAX_VCPUS);
 };
 int evtchn_init(struct domain *d, u32 max_port);
@@ -35,8 +35,8 @@ int evtchn_destroy(struct domain *d);
 void evtchn_free(struct domain *d); /* after the last reference */
 int evtchn_reset(struct domain *d);
 /* Any context, interrupts off allowed. */
-void evtchn_send_virq(struct vcpu *v, u32 virq);	/* per-vCPU VIRQs */
-void evtchn_send_global_virq(u32 virq);	/* to its handler domain (dom0) */
+void evtchn_send_virq(struct vcpu *v, u32 virq); /* per-vCPU VIRQs */
+void evtchn_send_global_virq(u32 virq); /* to its handler domain (dom0) */
 void evtchn_send_pirq(struct domain *d, u32 pirq);
 /* As if d itself had sent on its port. */
 int evtchn_send(struct domain *d, u32 port);

@@ -13,12 +13,12 @@ struct domain;
 struct vcpu;
 
 #define NR_GSIS_MAX 1024
-#define NR_IRQS	    2048 /* GSIs, then MSIs */
+#define NR_IRQS     2048 /* GSIs, then MSIs */
 
 /* Fixed vectors, high priority first. 0x20..0xdf are allocated to irqs. */
-#define VEC_SPURIOUS 0xff
-#define VEC_ERROR    0xfe
-#define VEC_TIMER    0xfa /* LAPIC timer */
+#define VEC_SPURIOUS    0xff
+#define VEC_ERROR       0xfe
+#define VEC_TIMER       0xfa /* LAPIC timer */
 #define VEC_EVENT_CHECK 0xfb /* IPI: softirq pending / reschedule */
 #define VEC_INVALIDATE  0xfc /* IPI: TLB shootdown */
 #define VEC_CALL_FUNC   0xfd /* IPI: smp_call */

@@ -7,7 +7,10 @@
 struct list {
 	struct list *next, *prev;
 };
-#define LIST_INIT(name) { &(name), &(name) }
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
+	}
 
 static inline void list_init(struct list *l)
 {
@@ -41,10 +44,10 @@ static inline void list_del(struct list *n)
 }
 #define list_entry(p, t, m) container_of(p, t, m)
 #define list_first(h, t, m) list_entry((h)->next, t, m)
-#define list_for_each_entry(p, h, m)                                           \
-	for (p = list_entry((h)->next, typeof(*p), m); &p->m != (h);           \
+#define list_for_each_entry(p, h, m)                                 \
+	for (p = list_entry((h)->next, typeof(*p), m); &p->m != (h); \
 	     p = list_entry(p->m.next, typeof(*p), m))
-#define list_for_each_entry_safe(p, n, h, m)                                   \
-	for (p = list_entry((h)->next, typeof(*p), m),                         \
-	    n = list_entry(p->m.next, typeof(*p), m);                          \
+#define list_for_each_entry_safe(p, n, h, m)           \
+	for (p = list_entry((h)->next, typeof(*p), m), \
+	    n = list_entry(p->m.next, typeof(*p), m);  \
 	     &p->m != (h); p = n, n = list_entry(n->m.next, typeof(*n), m))

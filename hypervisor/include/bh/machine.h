@@ -10,7 +10,7 @@ void cpu_identify(void);   /* boot CPU: fills cpu_has */
 void cpu_init_local(void); /* control registers and MSRs of this CPU */
 
 /* ---- cpu/apic.c --------------------------------------------------------------- */
-void lapic_init(void);	     /* finds and maps it (boot CPU) */
+void lapic_init(void);       /* finds and maps it (boot CPU) */
 void lapic_init_cpu(void);   /* enables this CPU's */
 void lapic_timer_init(void); /* lapic_timer_hz is known */
 u32 lapic_id(void);
@@ -40,20 +40,20 @@ void acpi_gsi_mode(unsigned int gsi, bool *level, bool *active_low);
 
 /* ---- cpu/irq.c -------------------------------------------------------------- */
 struct irq_desc {
-	u8 vector;  /* 0: none yet */
+	u8 vector; /* 0: none yet */
 	bool in_use;
-	bool msi;   /* else an I/O APIC pin: irq == gsi */
+	bool msi; /* else an I/O APIC pin: irq == gsi */
 	bool level, active_low;
 	bool configured; /* setup_gsi done */
 	bool masked;
 	bool in_service; /* level: masked until the guest's EOI */
-	u16 in_flight;	 /* handlers running now, see irq_unbind_guest() */
+	u16 in_flight;   /* handlers running now, see irq_unbind_guest() */
 	u16 cpu;
 	u32 count;
 	void (*fn)(void *); /* hypervisor's own handler */
 	void *arg;
 	struct domain *guest; /* bound to */
-	u32 pirq;	      /* its number there */
+	u32 pirq;             /* its number there */
 	struct msi_desc *msi_desc;
 };
 extern struct irq_desc irq_desc[NR_IRQS];
@@ -74,7 +74,7 @@ void irq_guest_eoi(unsigned int irq, const struct domain *d);
 void irq_set_cpu(unsigned int irq, unsigned int cpu);
 
 /* ---- control/msi.c ---------------------------------------------------------- */
-void msi_mask(struct msi_desc *m, bool masked);	       /* irq_lock held */
+void msi_mask(struct msi_desc *m, bool masked);     /* irq_lock held */
 void msi_set_dest(struct msi_desc *m, u32 apic_id); /* irq_lock held */
 
 /* ---- cpu/smp.c, cpu/platform_timer.c ---------------  */

@@ -26,8 +26,8 @@ struct page_info {
 	u64 type;  /* PGT_* type, flags and type count */
 	u32 owner; /* frame of the struct domain; 0 none */
 	union {
-		u32 tlb_stamp; /* tlb clock when its last use ended */
-		struct {       /* while it is a page table */
+		u32 tlb_stamp;        /* tlb clock when its last use ended */
+		struct {              /* while it is a page table */
 			u16 nr_valid; /* entries [0, nr_valid) hold references */
 			u16 partial;  /* entry nr_valid holds a general one */
 		};
@@ -38,24 +38,25 @@ _Static_assert(sizeof(struct page_info) == 32, "32 bytes a frame");
 
 /* count */
 #define PGC_COUNT_MASK ((1UL << 48) - 1)
-#define PGC_ALLOCATED  (1UL << 63) /* the owner's own reference, dropped on free */
-#define PGC_XENHEAP    (1UL << 62) /* hypervisor memory shared with its owner */
-#define PGC_BROKEN     (1UL << 61)
-#define PGC_FREE       (1UL << 60)
-#define PGC_IO	       (1UL << 59) /* not RAM: hole inside a covered chunk */
-#define PGC_DIRTY      (1UL << 58) /* free: scrub before the next owner */
-#define PGC_VIRGIN     (1UL << 57) /* free since boot: contents unknown */
-#define PGC_STALE      (1UL << 56) /* free: a TLB may still map it */
-#define PGC_FOREIGN    (1UL << 55) /* another domain's TLB may map it */
-#define PGC_RELEASED   (1UL << 54) /* teardown of its owner has been here */
+#define PGC_ALLOCATED \
+	(1UL << 63) /* the owner's own reference, dropped on free */
+#define PGC_XENHEAP  (1UL << 62) /* hypervisor memory shared with its owner */
+#define PGC_BROKEN   (1UL << 61)
+#define PGC_FREE     (1UL << 60)
+#define PGC_IO       (1UL << 59) /* not RAM: hole inside a covered chunk */
+#define PGC_DIRTY    (1UL << 58) /* free: scrub before the next owner */
+#define PGC_VIRGIN   (1UL << 57) /* free since boot: contents unknown */
+#define PGC_STALE    (1UL << 56) /* free: a TLB may still map it */
+#define PGC_FOREIGN  (1UL << 55) /* another domain's TLB may map it */
+#define PGC_RELEASED (1UL << 54) /* teardown of its owner has been here */
 /* type */
 #define PGT_TYPE_MASK  (7UL << 61)
 #define PGT_NONE       (0UL << 61)
-#define PGT_L1	       (1UL << 61)
-#define PGT_L2	       (2UL << 61)
-#define PGT_L3	       (3UL << 61)
-#define PGT_L4	       (4UL << 61)
-#define PGT_SEG	       (5UL << 61)
+#define PGT_L1         (1UL << 61)
+#define PGT_L2         (2UL << 61)
+#define PGT_L3         (3UL << 61)
+#define PGT_L4         (4UL << 61)
+#define PGT_SEG        (5UL << 61)
 #define PGT_SHARED     (6UL << 61)
 #define PGT_WRITABLE   (7UL << 61)
 #define PGT_PINNED     (1UL << 60)
@@ -71,8 +72,8 @@ static inline unsigned int pgt_level(u64 type) /* 1..4, else 0 */
 }
 
 /* ---- address conversion -------------------------------------------------- */
-extern unsigned long max_mfn;	/* one past the last frame of RAM */
-extern unsigned long *m2p;	/* M2P_RW_START */
+extern unsigned long max_mfn; /* one past the last frame of RAM */
+extern unsigned long *m2p;    /* M2P_RW_START */
 #define frame_table ((struct page_info *)FRAMETABLE_START)
 /* One bit per 2^16 frames (2 MiB of frame table): is it mapped? */
 #define FRAME_CHUNK_SHIFT 16
@@ -147,7 +148,8 @@ void *xzalloc(size_t size);
 void xfree(void *p);
 
 /* ---- hypervisor page tables ---------------------------------------------- */
-extern u64 *hv_l4; /* idle page table; slots 256..271 are the model for guests */
+extern u64
+	*hv_l4; /* idle page table; slots 256..271 are the model for guests */
 /* Maps [pa, pa+len) in VMAP; pte: PTE_* cache and permission bits besides P
  * and A/D. NULL when out of space or memory. */
 void *ioremap(paddr_t pa, size_t len, u64 pte);
@@ -168,9 +170,9 @@ void tlb_switch_cr3(unsigned long cr3);
  * guest's, without a flush. */
 void tlb_leave_guest(void);
 void tlb_enter_guest(unsigned long cr3);
-void tlb_flush_local(void);			/* all, globals too */
+void tlb_flush_local(void); /* all, globals too */
 void tlb_flush_one_local(unsigned long va);
-void tlb_flush_mask(const cpumask_t *mask);	/* all, globals too; waits */
+void tlb_flush_mask(const cpumask_t *mask); /* all, globals too; waits */
 void tlb_flush_one_mask(const cpumask_t *mask, unsigned long va);
 void tlb_flush_all(void);
 /* Called by the IPI handler. */

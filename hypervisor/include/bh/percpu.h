@@ -32,18 +32,18 @@ enum softirq {
 
 struct cpu {
 	unsigned int id; /* dense, 0 = boot CPU */
-	u32 apic_id;	 /* hardware id */
+	u32 apic_id;     /* hardware id */
 	u32 acpi_id;
 	bool online;
-	struct vcpu *idle;	/* this CPU's idle vCPU */
-	struct cpu_info *info;	/* top of its stack */
+	struct vcpu *idle;             /* this CPU's idle vCPU */
+	struct cpu_info *info;         /* top of its stack */
 	unsigned long softirq_pending; /* bits of enum softirq, atomic */
-	unsigned int irq_depth; /* >0 inside an interrupt handler */
-	void *gdt, *tss;	/* own GDT page and TSS (cpu/desc.c) */
-	u64 tlb_clock;		/* mm/tlb.c: this CPU's last full flush */
-	unsigned long cr4;	/* shadow of CR4 */
-	u64 xcr0;		/* shadow of XCR0 */
-	u32 lock_rank_top;	/* debug: highest rank held */
+	unsigned int irq_depth;        /* >0 inside an interrupt handler */
+	void *gdt, *tss;               /* own GDT page and TSS (cpu/desc.c) */
+	u64 tlb_clock;     /* mm/tlb.c: this CPU's last full flush */
+	unsigned long cr4; /* shadow of CR4 */
+	u64 xcr0;          /* shadow of XCR0 */
+	u32 lock_rank_top; /* debug: highest rank held */
 	unsigned int nr_locks_held;
 	void *sched;  /* sched/: run queue */
 	void *timers; /* sched/timer.c */
@@ -67,7 +67,9 @@ struct cpu_info {
 /* The processor aligns RSP to 16 before it pushes a frame: the end of the
  * hardware frame (TSS.rsp0) must be aligned already. */
 _Static_assert((sizeof(struct cpu_info) -
-		offsetof(struct cpu_info, guest_regs.es)) % 16 == 0,
+		offsetof(struct cpu_info, guest_regs.es)) %
+			       16 ==
+		       0,
 	       "rsp0 alignment");
 
 static inline struct cpu_info *cpu_info(void)
@@ -82,11 +84,11 @@ static inline struct cpu *this_cpu(void)
 	return cpu_info()->cpu;
 }
 #define smp_processor_id() (this_cpu()->id)
-#define current		   (cpu_info()->cur)
-#define guest_regs()	   (&cpu_info()->guest_regs)
+#define current            (cpu_info()->cur)
+#define guest_regs()       (&cpu_info()->guest_regs)
 
 extern struct cpu *cpus[NR_CPUS]; /* NULL where there is none */
-extern unsigned int nr_cpu_ids;	  /* highest id + 1 */
+extern unsigned int nr_cpu_ids;   /* highest id + 1 */
 extern cpumask_t cpu_online_map;
 #define for_each_online_cpu(c) for_each_cpu(c, &cpu_online_map)
 

@@ -22,15 +22,15 @@ struct pv_domain {
 #define PV_TRAP_BOUNCE_MAX 32
 struct pv_vcpu {
 	struct cpu_user_regs regs; /* saved while not running */
-	bool kernel_mode;	   /* guest kernel (else guest user) */
+	bool kernel_mode;          /* guest kernel (else guest user) */
 	u8 work; /* something for pv_deliver_work() on the way out */
 	struct trap_info trap[256];
 	/* Page tables: frames with type references held. */
 	mfn_t kernel_l4, user_l4; /* INVALID_MFN: none */
 	/* Tables whose teardown was preempted, a reference held on each. */
 	struct page_info *deferred[4];
-	unsigned long cr3;	  /* value to load now */
-	u64 *gdt_ldt_ptes;	  /* 32 entries: 16 GDT, 16 LDT pages */
+	unsigned long cr3; /* value to load now */
+	u64 *gdt_ldt_ptes; /* 32 entries: 16 GDT, 16 LDT pages */
 	mfn_t gdt_frames[14];
 	u32 gdt_ents;
 	unsigned long ldt_base;
@@ -41,9 +41,9 @@ struct pv_vcpu {
 		syscall32_callback, sysenter_callback;
 	bool failsafe_masks, syscall_masks, syscall32_masks, sysenter_masks;
 	unsigned long fs_base, gs_base_kernel, gs_base_user; /* saved */
-	unsigned long cr0_ts;	  /* virtual CR0.TS */
+	unsigned long cr0_ts; /* virtual CR0.TS */
 	unsigned long cr2;
-	unsigned long cr4;	  /* guest's view */
+	unsigned long cr4; /* guest's view */
 	unsigned long dr[4], dr6, dr7;
 	u64 xcr0, xcr0_accum;
 	void *xsave_area; /* 64-byte aligned */
@@ -82,14 +82,14 @@ int pv_vcpu_relinquish(struct vcpu *v);
  * is not running but its state may still be in the CPU. */
 void pv_sync_state(struct vcpu *v);
 /* Control and debug registers as the guest sees them. */
-#define PV_CR4_VISIBLE 0x660UL /* PAE, MCE, OSFXSR, OSXMMEXCPT */
-#define PV_VM_ASSIST_MASK 0x3fUL /* the VMASST_TYPE_* bits we take */
+#define PV_CR4_VISIBLE    0x660UL /* PAE, MCE, OSFXSR, OSXMMEXCPT */
+#define PV_VM_ASSIST_MASK 0x3fUL  /* the VMASST_TYPE_* bits we take */
 unsigned long pv_clean_cr4(const struct vcpu *v, unsigned long cr4);
 unsigned long pv_clean_dr7(unsigned long dr7);
 unsigned long pv_read_cr0(const struct vcpu *v);
 int pv_set_debugreg(struct vcpu *v, unsigned int nr, unsigned long val);
 void pv_load_debug(const struct vcpu *v); /* v is current */
-void pv_load_cr4(const struct vcpu *v);	  /* v is current */
+void pv_load_cr4(const struct vcpu *v);   /* v is current */
 /* NMI to a guest vCPU (VCPUOP_send_nmi). */
 void pv_send_nmi(struct vcpu *v);
 

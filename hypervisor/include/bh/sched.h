@@ -23,18 +23,18 @@ struct sched_domain {
 	struct timer refill_timer;
 };
 struct sched_vcpu {
-	struct list link;     /* run queue; empty when not queued */
+	struct list link;         /* run queue; empty when not queued */
 	struct sched_domain *dom; /* NULL: idle vCPU */
-	u64 vtime;	      /* weighted virtual run time, ns at weight 256 */
+	u64 vtime;            /* weighted virtual run time, ns at weight 256 */
 	s_time_t run_start;   /* accounted up to here while running */
 	cpumask_t hard, soft; /* soft is only a preference */
 	cpumask_t saved_hard; /* SCHEDOP_pin_override */
 	bool pinned_override;
 	u16 load; /* weight it counts with in its queue's load */
 	bool queued, yield, parked; /* parked: over its cap */
-	bool has_soft; /* soft is not a superset of hard */
-	bool on_cpu;   /* running, or its state is still in the CPU */
-	bool boost;    /* just woken: ahead of the queue for boost_left ns */
+	bool has_soft;              /* soft is not a superset of hard */
+	bool on_cpu; /* running, or its state is still in the CPU */
+	bool boost;  /* just woken: ahead of the queue for boost_left ns */
 	s64 boost_left;
 	bool needs_move; /* may not run where it is: placed anew once saved */
 	s_time_t last_move; /* when it last changed CPU by balancing */

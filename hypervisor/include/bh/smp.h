@@ -41,8 +41,8 @@ struct cpu_features {
 	bool amd, intel;
 	bool xsave, fsgsbase, smep, smap, umip, nx, pcid, rdtscp, page1g,
 		tsc_invariant, x2apic, pge, fxsr_opt, svm;
-	u64 xcr0_max; /* XSAVE components the host supports and we allow */
-	u32 xsave_size;	 /* bytes for xcr0_max, standard format */
+	u64 xcr0_max;   /* XSAVE components the host supports and we allow */
+	u32 xsave_size; /* bytes for xcr0_max, standard format */
 	u32 paddr_bits;
 };
 extern struct cpu_features cpu_has;

@@ -13,25 +13,25 @@
 #include <bh/types.h>
 
 enum lock_rank {
-	LOCK_NONE = 0,	 /* not checked */
-	LOCK_DOMCTL,	 /* serialises domctl */
+	LOCK_NONE = 0, /* not checked */
+	LOCK_DOMCTL,   /* serialises domctl */
 	LOCK_SYSCTL,
-	LOCK_DOMLIST,	 /* domain table changes */
-	LOCK_DOMAIN,	 /* struct domain.lock: shutdown, vcpu lists */
-	LOCK_GRANT,	 /* grant_table.lock, maptrack */
-	LOCK_PIRQ,	 /* per-domain pirq map */
-	LOCK_EVTCHN,	 /* per-domain event table */
-	LOCK_PAGE,	 /* page-table page bit lock (PGT_locked) */
+	LOCK_DOMLIST,    /* domain table changes */
+	LOCK_DOMAIN,     /* struct domain.lock: shutdown, vcpu lists */
+	LOCK_GRANT,      /* grant_table.lock, maptrack */
+	LOCK_PIRQ,       /* per-domain pirq map */
+	LOCK_EVTCHN,     /* per-domain event table */
+	LOCK_PAGE,       /* page-table page bit lock (PGT_locked) */
 	LOCK_PAGE_ALLOC, /* domain.page_lock: page lists, tot_pages */
-	LOCK_XMALLOC,	 /* small objects */
-	LOCK_HEAP,	 /* buddy allocator */
-	LOCK_IRQ,	 /* irq descriptors, I/O APIC (irqsave) */
-	LOCK_EVTQ,	 /* one FIFO event queue (irqsave) */
-	LOCK_SCHED,	 /* per-CPU run queue (irqsave) */
-	LOCK_SCHED_CAP,	 /* a domain's cap budget (irqsave) */
-	LOCK_TIMER,	 /* per-CPU timer heap (irqsave) */
-	LOCK_SHOOTDOWN,	 /* TLB shootdown request */
-	LOCK_CONSOLE,	 /* console (irqsave) */
+	LOCK_XMALLOC,    /* small objects */
+	LOCK_HEAP,       /* buddy allocator */
+	LOCK_IRQ,        /* irq descriptors, I/O APIC (irqsave) */
+	LOCK_EVTQ,       /* one FIFO event queue (irqsave) */
+	LOCK_SCHED,      /* per-CPU run queue (irqsave) */
+	LOCK_SCHED_CAP,  /* a domain's cap budget (irqsave) */
+	LOCK_TIMER,      /* per-CPU timer heap (irqsave) */
+	LOCK_SHOOTDOWN,  /* TLB shootdown request */
+	LOCK_CONSOLE,    /* console (irqsave) */
 };
 
 struct spinlock {
@@ -44,7 +44,10 @@ struct spinlock {
 	u8 rank;
 	u16 cpu; /* debug: holder + 1 */
 };
-#define SPINLOCK_INIT(r) { .rank = (r) }
+#define SPINLOCK_INIT(r)    \
+	{                   \
+		.rank = (r) \
+	}
 
 void spin_init(struct spinlock *l, enum lock_rank rank);
 void spin_lock(struct spinlock *l) __acquires(l);

@@ -41,7 +41,7 @@ void time_init(u64 tsc_hz, bool tsc_reliable);
 void time_init_cpu(void);
 extern u64 cpu_khz;
 void time_start_checks(void); /* sched_init() */
-bool time_is_stable(void); /* one TSC scale for all CPUs: TSC_STABLE */
+bool time_is_stable(void);    /* one TSC scale for all CPUs: TSC_STABLE */
 s_time_t tsc_to_stime(u64 tsc);
 u64 stime_to_tsc(s_time_t t);
 /* Writes v's pvclock record(s) if the CPU's scale changed or v moved. */

@@ -18,7 +18,7 @@ typedef int8_t s8;
 typedef int16_t s16;
 typedef int32_t s32;
 typedef int64_t s64;
-typedef s64 s_time_t;	   /* nanoseconds since hypervisor boot */
+typedef s64 s_time_t;          /* nanoseconds since hypervisor boot */
 typedef unsigned long paddr_t; /* machine (physical) address */
 
 /* Machine frame number. */
@@ -47,7 +47,7 @@ static inline bool mfn_eq(mfn_t a, mfn_t b)
 	return a.m == b.m;
 }
 #define INVALID_MFN_RAW (~0UL)
-#define INVALID_MFN	((mfn_t){ INVALID_MFN_RAW })
+#define INVALID_MFN     ((mfn_t){ INVALID_MFN_RAW })
 
 /* GPTR(address or pointer of an ABI handle), e.g. GPTR(op.handle.p). */
 #define GPTR(x) ((gptr_t){ (unsigned long)(x) })
@@ -60,19 +60,19 @@ static inline bool gptr_null(gptr_t p)
 	return p.a == 0;
 }
 
-#define __must_check  __attribute__((warn_unused_result))
-#define __noreturn    __attribute__((noreturn))
-#define __packed      __attribute__((packed))
-#define __aligned(n)  __attribute__((aligned(n)))
-#define __section(s)  __attribute__((section(s)))
-#define __used	      __attribute__((used))
+#define __must_check   __attribute__((warn_unused_result))
+#define __noreturn     __attribute__((noreturn))
+#define __packed       __attribute__((packed))
+#define __aligned(n)   __attribute__((aligned(n)))
+#define __section(s)   __attribute__((section(s)))
+#define __used         __attribute__((used))
 #define __printf(a, b) __attribute__((format(printf, a, b)))
-#define __init	      __section(".init.text") __attribute__((cold))
-#define __initdata    __section(".init.data")
-#define __read_mostly __section(".data.read_mostly")
-#define likely(x)     __builtin_expect(!!(x), 1)
-#define unlikely(x)   __builtin_expect(!!(x), 0)
-#define barrier()     __asm__ volatile("" ::: "memory")
+#define __init         __section(".init.text") __attribute__((cold))
+#define __initdata     __section(".init.data")
+#define __read_mostly  __section(".data.read_mostly")
+#define likely(x)      __builtin_expect(!!(x), 1)
+#define unlikely(x)    __builtin_expect(!!(x), 0)
+#define barrier()      __asm__ volatile("" ::: "memory")
 /* sparse lock annotations */
 #ifdef __CHECKER__
 #define __must_hold(x) __attribute__((context(x, 1, 1)))

@@ -11,7 +11,7 @@ static inline void smp_mb(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
-#define mb()	  smp_mb()
+#define mb()      smp_mb()
 #define smp_rmb() barrier()
 #define smp_wmb() barrier()
 static inline void irq_disable(void)
