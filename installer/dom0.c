@@ -161,6 +161,7 @@ static int apply_boot(void)
 				      "bulkhead-store.service",
 				      "bulkhead-guests.target",
 				      "bulkhead-boot-check.service",
+				      "bulkhead-deadman.service",
 				      "bulkhead-health.service",
 				      "bulkhead-pool-guardian.timer",
 				      NULL };

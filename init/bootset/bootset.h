@@ -11,6 +11,9 @@
  *   new -> tried once (bulkhead_next) -> blessed by the health check: default
  *                                     -> otherwise the next boot is the old
  *                                        default, and the set is marked bad.
+ *
+ * A set on trial is booted with bulkhead.trial on dom0's command line, and
+ * then nothing on the way waits for a hand on the console: see deadman.c.
  */
 #pragma once
 
@@ -26,7 +29,7 @@ struct bootset {
 	char initrd_tag[64]; /* size and time of the initrd it was made from */
 	char hv_tag[64], kernel_tag[64];
 	char hv_options[1024], linux_options[1024];
-	char state[16]; /* new, good, bad; from the state file */
+	char state[16]; /* new, trial, good, bad; from the state file */
 };
 
 struct bootsets {
@@ -44,6 +47,7 @@ struct settings {
 	char kernel[128];         /* BULKHEAD_KERNEL: version or empty */
 	bool network;             /* HEALTH_NETWORK=yes|no */
 	unsigned int timeout;     /* HEALTH_TIMEOUT, seconds */
+	unsigned int deadline;    /* HEALTH_DEADLINE, seconds of uptime */
 };
 
 /* What a new set would be made of. Paths include the root prefix. */
@@ -66,6 +70,8 @@ int sets_create(struct bootsets *b, const struct candidate *c,
 		struct bootset **ret);
 int sets_remove(struct bootsets *b, const char *id);
 int sets_prune(struct bootsets *b, const char *running);
+/* Is the set that runs on trial (so GRUB says, on the command line)? */
+bool running_trial(void);
 /* Id of the set this machine runs, or an empty string. */
 void running_set(char *buf, size_t size);
 int settings_load(struct settings *s);
@@ -87,3 +93,9 @@ int grub_regenerate(void);
 /* health.c */
 int health_check(const struct settings *s, char *why, size_t size);
 void notify_admin(const char *text); /* journal and motd */
+
+/* deadman.c: does not return before the set is blessed, and reboots if not */
+int deadman(const struct settings *s, const char *id);
+
+/* keep.c: tells apt what not to remove by itself */
+int keep_packages(const struct bootsets *b);

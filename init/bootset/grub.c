@@ -2,7 +2,8 @@
 /*
  * GRUB's side: menu entries with stable ids, and the two variables in its
  * environment block that decide what boots: bulkhead_default (an id) and
- * bulkhead_next (an id, for one boot; GRUB clears it before it boots).
+ * bulkhead_next (an id, for one boot; GRUB clears it before it boots, and does
+ * not try the set where it cannot, or a bad set would be tried for ever).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -16,6 +17,9 @@
 #include <bulkhead/util.h>
 
 #include "bootset.h"
+
+/* Options of a hypervisor on trial: whatever stops it, it starts again. */
+#define TRIAL_HV ""
 
 static bool exists(const char *path)
 {
@@ -53,12 +57,22 @@ static void print_entry(const struct bootset *s, const char *prepare,
 	printf(" --class bulkhead --class gnu-linux --class os --id "
 	       "bulkhead-%s {\n%s\n",
 	       s->id, prepare);
+	/* On trial nothing may wait for a hand: the initrd's shell, a panic. */
+	printf("\tset bulkhead_dom0=\n"
+	       "\tset bulkhead_hv=\n"
+	       "\tif [ \"${bulkhead_try}\" = %s ]; then\n"
+	       "\t\tset bulkhead_hv=\"" TRIAL_HV "\"\n"
+	       "\t\tset bulkhead_dom0=\"bulkhead.trial panic=10\"\n\tfi\n",
+	       s->id);
+	printf("\tif [ \"${grub_platform}\" = pc ]; then set gfxpayload=text; "
+	       "fi\n\tinsmod gzio\n\tinsmod multiboot2\n");
 	printf("\techo 'Loading Bulkhead %s ...'\n", s->hypervisor);
-	printf("\tmultiboot2 %s/%s/hypervisor.gz placeholder %s\n", rel, s->id,
-	       s->hv_options);
+	printf("\tmultiboot2 %s/%s/hypervisor.gz placeholder ${bulkhead_hv} "
+	       "%s\n",
+	       rel, s->id, s->hv_options);
 	printf("\techo 'Loading Linux %s ...'\n", s->kernel);
-	printf("\tmodule2 %s/%s/vmlinuz placeholder root=%s%s ro %s %s "
-	       "bulkhead.set=%s\n",
+	printf("\tmodule2 %s/%s/vmlinuz placeholder root=%s%s ro "
+	       "${bulkhead_dom0} %s %s bulkhead.set=%s\n",
 	       rel, s->id, uuid && *uuid ? "UUID=" : "",
 	       uuid && *uuid ? uuid
 	       : dev         ? dev
@@ -72,12 +86,19 @@ int grub_print_menu(const struct bootsets *b, const char *prepare,
 {
 	/* boot_once: the administrator asked GRUB itself for another entry. */
 	printf("if [ \"${boot_once}\" != true ]; then\n"
-	       "  if [ -n \"${bulkhead_next}\" ]; then\n"
-	       "    set default=\"bulkhead-${bulkhead_next}\"\n"
-	       "    set bulkhead_next=\n"
-	       "    save_env bulkhead_next\n"
-	       "  elif [ -n \"${bulkhead_default}\" ]; then\n"
+	       "  set fallback=0\n"
+	       "  if [ -n \"${bulkhead_default}\" ]; then\n"
 	       "    set default=\"bulkhead-${bulkhead_default}\"\n"
+	       "    set fallback=\"bulkhead-${bulkhead_default} 0\"\n"
+	       "  fi\n"
+	       "  if [ -n \"${bulkhead_next}\" ]; then\n"
+	       "    set bulkhead_try=\"${bulkhead_next}\"\n"
+	       "    set bulkhead_next=\n"
+	       "    if save_env bulkhead_next; then\n"
+	       "      set default=\"bulkhead-${bulkhead_try}\"\n"
+	       "    else\n"
+	       "      set bulkhead_try=\n"
+	       "    fi\n"
 	       "  fi\nfi\n");
 	for (unsigned int i = b->nr; i-- > 0;)
 		print_entry(&b->set[i], prepare, rel_dir);
@@ -137,23 +158,36 @@ int grub_env_set(const char *name, const char *value)
 	return 0;
 }
 
+/*
+ * The menu is made beside the real one and renamed: grub-mkconfig itself
+ * writes into the file that boots, and a power cut there leaves half a menu.
+ */
 int grub_regenerate(void)
 {
-	const char *const deb[] = { "update-grub", NULL };
-	const char *const rpm[] = { "grub2-mkconfig", "-o",
-				    "/boot/grub2/grub.cfg", NULL };
-	int r;
+	const char *cfg = exists("/boot/grub2/grub.cfg")
+				  ? "/boot/grub2/grub.cfg"
+				  : "/boot/grub/grub.cfg";
+	char real[PATH_MAX], tmp[PATH_MAX + 16];
+	const char *const deb[] = { "grub-mkconfig", "-o", tmp, NULL };
+	const char *const rpm[] = { "grub2-mkconfig", "-o", tmp, NULL };
+	int r, fd;
 
-	if (getenv("BULKHEAD_ROOT") || getenv("BULKHEAD_NO_GRUB"))
+	if (getenv("BULKHEAD_ROOT"))
 		return 0;
-	if (exists("/boot/grub2/grub.cfg"))
-		r = run(rpm);
-	else if (exists("/boot/grub/grub.cfg"))
-		r = run(deb);
-	else
+	if (!realpath(cfg, real))
 		return 0; /* not a machine that boots with GRUB (yet) */
-	if (r)
+	snprintf(tmp, sizeof(tmp), "%s.bulkhead", real);
+	r = run_either(deb, rpm);
+	fd = r ? -1 : open(tmp, O_RDONLY | O_CLOEXEC);
+	if (!r && (fd < 0 || fsync(fd) < 0 || rename(tmp, real) < 0))
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	sync();
+	if (r) {
+		unlink(tmp);
 		bh_log(BH_ERR, "regenerating the GRUB menu failed: run "
-			       "update-grub and look at its output");
+			       "grub-mkconfig and look at its output");
+	}
 	return r;
 }

@@ -5,10 +5,15 @@
  * /etc/bulkhead/health.d. Checks are repeated until they all pass or the time
  * is over: services may still be starting.
  */
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <limits.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <net/route.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,13 +24,53 @@
 
 #include "bootset.h"
 
-/* A default route, IPv4 or IPv6, that is not a blackhole of lo. */
-static bool network_up(void)
+/*
+ * Does the gateway answer? A datagram makes the kernel ask for its hardware
+ * address; an answer is a complete entry in the ARP table. Interfaces without
+ * ARP cannot be asked and pass.
+ */
+static bool gateway_answers(const char *dev, uint32_t gw)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(9),
+				  .sin_addr.s_addr = gw };
+	_cleanup_free_ char *arp = NULL;
+	char addr[INET_ADDRSTRLEN], *save = NULL;
+	struct ifreq ifr = { 0 };
+	size_t len;
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", dev);
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+		return false;
+	if (!gw || ifr.ifr_flags & (IFF_NOARP | IFF_POINTOPOINT))
+		return true;
+	(void)sendto(fd, "", 1, 0, (struct sockaddr *)&sa, sizeof(sa));
+	sleep(1);
+	if (bh_read_file("/proc/net/arp", 1 << 20, &arp, &len))
+		return false;
+	for (char *l = strtok_r(arp, "\n", &save); l;
+	     l = strtok_r(NULL, "\n", &save)) {
+		char ip[64];
+		unsigned int type, flags;
+
+		if (sscanf(l, "%63s %x %x", ip, &type, &flags) == 3 &&
+		    streq(ip, inet_ntop(AF_INET, &sa.sin_addr, addr,
+					sizeof(addr))) &&
+		    flags & ATF_COM)
+			return true;
+	}
+	return false;
+}
+
+/* A default route, IPv4 with a gateway that answers, or IPv6 not to lo. */
+static bool network_up(char *why, size_t size)
 {
 	_cleanup_free_ char *v4 = NULL, *v6 = NULL;
 	char *save = NULL;
 	size_t len;
 
+	snprintf(why, size, "no default route: the network is down");
 	if (!bh_read_file("/proc/net/route", 1 << 20, &v4, &len))
 		for (char *l = strtok_r(v4, "\n", &save); l;
 		     l = strtok_r(NULL, "\n", &save)) {
@@ -33,9 +78,15 @@ static bool network_up(void)
 			unsigned int dst, gw, flags;
 
 			if (sscanf(l, "%63s %x %x %x", dev, &dst, &gw,
-				   &flags) == 4 &&
-			    !dst && (flags & 1))
+				   &flags) != 4 ||
+			    dst || !(flags & RTF_UP))
+				continue;
+			if (gateway_answers(dev, gw))
 				return true;
+			snprintf(why, size,
+				 "the gateway of %s does not answer: "
+				 "the network is down",
+				 dev);
 		}
 	save = NULL;
 	if (!bh_read_file("/proc/net/ipv6_route", 1 << 20, &v6, &len))
@@ -127,10 +178,8 @@ static bool once(const struct settings *s, char *why, size_t size)
 		snprintf(why, size, "not running on a hypervisor");
 		return false;
 	}
-	if (s->network && !network_up()) {
-		snprintf(why, size, "no default route: the network is down");
+	if (s->network && !network_up(why, size))
 		return false;
-	}
 	if (!store_up()) {
 		snprintf(why, size,
 			 "the store does not answer on "

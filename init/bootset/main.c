@@ -40,19 +40,39 @@ static int arm(const char *id)
 	return sets_save_state(&sets);
 }
 
+/* Nothing to make; but an interrupted run may not have come to arm it. */
+static int already_made(const struct bootset *s)
+{
+	int r = 0;
+
+	if (streq(s->state, "new") && !opt_no_try &&
+	    !streq(s->id, sets.trying) && !streq(s->id, running)) {
+		printf("boot set %s is there and boots once at the next "
+		       "reboot\n",
+		       s->id);
+		r = arm(s->id);
+	} else if (streq(s->state, "bad")) {
+		printf("boot set %s is made of the same files and has failed; "
+		       "to try it again: bhctl boot try %s\n",
+		       s->id, s->id);
+	} else {
+		printf("boot set %s is up to date\n", s->id);
+	}
+	return r ? r : grub_regenerate();
+}
+
 static int cmd_update(char **args)
 {
 	struct candidate c;
 	struct bootset *s;
+	char id[sizeof(s->id)];
 	int r = scan_candidate(&settings, &c);
 
 	if (r)
 		return r;
 	for (unsigned int i = 0; i < sets.nr; i++)
-		if (same_content(&sets.set[i], &c.set)) {
-			printf("boot set %s is up to date\n", sets.set[i].id);
-			return grub_regenerate();
-		}
+		if (same_content(&sets.set[i], &c.set))
+			return already_made(&sets.set[i]);
 	r = verify_space(&c);
 	if (!r)
 		r = verify_candidate(&c);
@@ -66,11 +86,13 @@ static int cmd_update(char **args)
 		return r;
 	printf("boot set %s: Bulkhead %s, Linux %s\n", s->id, s->hypervisor,
 	       s->kernel);
-	r = opt_no_try ? sets_save_state(&sets) : arm(s->id);
-	if (!r)
-		r = sets_prune(&sets, running);
+	memcpy(id, s->id, sizeof(id)); /* pruning moves the sets */
+	/* The menu before what points into it. */
+	r = sets_prune(&sets, running);
 	if (!r)
 		r = grub_regenerate();
+	if (!r)
+		r = opt_no_try ? sets_save_state(&sets) : arm(id);
 	if (!r && !opt_no_try)
 		printf("it boots once at the next reboot and stays if it is "
 		       "well\n");
@@ -143,10 +165,10 @@ static int cmd_status(char **args)
 {
 	if (opt_json)
 		return cmd_list(args);
-	printf("running: %s\n", *running ? running
-					 : "not a boot set (plain "
-					   "Linux or another menu "
-					   "entry)");
+	printf("running: %s%s\n",
+	       *running ? running
+			: "not a boot set (plain Linux or another menu entry)",
+	       *running && streq(sets.trying, running) ? " (on trial)" : "");
 	printf("default: %s\n",
 	       *sets.default_id ? sets.default_id : "plain Linux");
 	printf("next:    %s\n", *sets.trying ? sets.trying : "the default");
@@ -243,18 +265,42 @@ static int cmd_grub(char **args)
 	return grub_print_menu(&sets, args[0], args[1]);
 }
 
-/* Early at every boot: did the set that was to be tried come up? */
+static void set_state(struct bootset *s, const char *state)
+{
+	if (s)
+		snprintf(s->state, sizeof(s->state), "%s", state);
+}
+
+/*
+ * Early at every boot: did the set that was to be tried come up? If another one
+ * runs, it did not, and how far it came is in its state: "bad" if it was found
+ * unwell (why says so), "trial" if dom0 was up but the end came before that.
+ */
 static int cmd_boot_check(char **args)
 {
 	struct bootset *s = sets_find(&sets, sets.trying);
+	char why[200];
 
-	if (!*sets.trying || streq(sets.trying, running))
+	if (!*sets.trying)
 		return 0;
-	snprintf(sets.why, sizeof(sets.why),
-		 "boot set %s did not come up; the machine is back on %s",
-		 sets.trying, *running ? running : "plain Linux");
-	if (s)
-		snprintf(s->state, sizeof(s->state), "bad");
+	if (streq(sets.trying, running)) {
+		set_state(s, "trial");
+		return sets_save_state(&sets);
+	}
+	if (s && streq(s->state, "bad"))
+		snprintf(why, sizeof(why), "%.199s", sets.why);
+	else if (s && streq(s->state, "trial"))
+		snprintf(
+			why, sizeof(why),
+			"boot set %s came up, but the machine went down before "
+			"it was found well",
+			sets.trying);
+	else
+		snprintf(why, sizeof(why), "boot set %s did not come up",
+			 sets.trying);
+	snprintf(sets.why, sizeof(sets.why), "%s; the machine is back on %s",
+		 why, *running ? running : "plain Linux");
+	set_state(s, "bad");
 	sets.trying[0] = '\0';
 	if (grub_env_set("bulkhead_next", ""))
 		bh_log(BH_WARNING, "the failed set may be tried again");
@@ -268,7 +314,7 @@ static int bless(void)
 
 	if (!s)
 		return 0;
-	snprintf(s->state, sizeof(s->state), "good");
+	set_state(s, "good");
 	if (streq(sets.trying, running)) {
 		sets.trying[0] = '\0';
 		snprintf(sets.why, sizeof(sets.why),
@@ -291,21 +337,25 @@ static int cmd_health(char **args)
 	if (boot_lock() < 0 || sets_load(&sets) || !sets_find(&sets, running))
 		return -EIO; /* sets may have changed meanwhile */
 	if (!r)
-		return trial || !streq(sets.default_id, running) ? bless() : 0;
+		return trial ? bless() : 0;
 	if (!trial) {
 		bh_log(BH_ERR, "not well: %s", why);
 		return r;
 	}
+	/* "trying" stays: the old set's boot-check tells the administrator. */
 	snprintf(sets.why, sizeof(sets.why),
-		 "boot set %s was not well (%.200s)", running, why);
-	snprintf(sets_find(&sets, running)->state, sizeof(sets.set[0].state),
-		 "bad");
-	sets.trying[0] = '\0';
+		 "boot set %s was not well (%.150s)", running, why);
+	set_state(sets_find(&sets, running), "bad");
 	r = sets_save_state(&sets);
 	bh_log(BH_ERR, "%s: rebooting into the previous one", sets.why);
 	sync();
 	execlp("systemctl", "systemctl", "reboot", (char *)NULL);
 	return r ? r : -errno;
+}
+
+static int cmd_deadman(char **args)
+{
+	return *running ? deadman(&settings, running) : 0;
 }
 
 /* For /etc/kernel/prerm.d: may this kernel go? */
@@ -334,10 +384,11 @@ static int cmd_may_remove(char **args)
 static const struct command {
 	const char *name, *usage;
 	int (*fn)(char **args);
-	bool locks_itself;
+	bool unlocked; /* only reads, or locks itself */
 } commands[] = {
-	{ "list", "list the sets", cmd_list },
-	{ "status", "what runs, what is default, what boots next", cmd_status },
+	{ "list", "list the sets", cmd_list, true },
+	{ "status", "what runs, what is default, what boots next", cmd_status,
+	  true },
 	{ "try", "ID: boot this set once at the next reboot", cmd_try },
 	{ "default", "ID|none: make this set (or plain Linux) the default",
 	  cmd_default },
@@ -352,7 +403,10 @@ static const struct command {
 	  cmd_boot_check },
 	{ "health", "check the host; bless or leave the set on trial (unit)",
 	  cmd_health, true },
-	{ "grub", "PREPARE DIR: print menu entries (/etc/grub.d)", cmd_grub },
+	{ "deadman", "reboot unless the set on trial is well in time (unit)",
+	  cmd_deadman, true },
+	{ "grub", "PREPARE DIR: print menu entries (/etc/grub.d)", cmd_grub,
+	  true }, /* under update, which holds the lock */
 };
 
 static void usage(FILE *f)
@@ -391,7 +445,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; optind < argc && i < ARRAY_SIZE(commands); i++) {
 		if (!streq(commands[i].name, argv[optind]))
 			continue;
-		if ((!commands[i].locks_itself && boot_lock() < 0) ||
+		if ((!commands[i].unlocked && boot_lock() < 0) ||
 		    settings_load(&settings) || sets_load(&sets))
 			return 1;
 		running_set(running, sizeof(running));

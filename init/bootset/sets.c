@@ -162,8 +162,8 @@ int sets_save_state(const struct bootsets *b)
 	r = bh_write_file(root_path(path, sizeof(path), STATE), text, len,
 			  0644);
 	if (r)
-		bh_log_errno(BH_ERR, r, "cannot write %s", path);
-	return r;
+		return bh_log_errno(BH_ERR, r, "cannot write %s", path);
+	return keep_packages(b);
 }
 
 struct bootset *sets_find(struct bootsets *b, const char *id)
@@ -317,10 +317,13 @@ int sets_remove(struct bootsets *b, const char *id)
 	return 0;
 }
 
-/* Keeps what is running, default or armed, and the newest two besides. */
+/*
+ * Keeps what is running, default or armed, the newest three besides (a
+ * new one among them), and the last that failed: it is how the same files are not tried again.
+ */
 int sets_prune(struct bootsets *b, const char *running)
 {
-	unsigned int spare = 2;
+	unsigned int spare = 3, failed = 1;
 	int r = 0;
 
 	for (unsigned int i = b->nr; i-- > 0 && !r;) {
@@ -329,14 +332,28 @@ int sets_prune(struct bootsets *b, const char *running)
 		if (streq(id, running) || streq(id, b->default_id) ||
 		    streq(id, b->trying))
 			continue;
-		if (spare && !streq(b->set[i].state, "bad")) {
-			spare--;
+		if (streq(b->set[i].state, "bad") ? failed : spare) {
+			if (streq(b->set[i].state, "bad"))
+				failed--;
+			else
+				spare--;
 			continue;
 		}
 		bh_log(BH_INFO, "removing old boot set %s", id);
 		r = sets_remove(b, id);
 	}
 	return r;
+}
+
+bool running_trial(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[PATH_MAX];
+	size_t len;
+
+	return !bh_read_file(root_path(path, sizeof(path), "/proc/cmdline"),
+			     65536, &text, &len) &&
+	       strstr(text, " bulkhead.trial ");
 }
 
 void running_set(char *buf, size_t size)
@@ -373,6 +390,8 @@ static void settings_pair(void *arg, const char *key, const char *val)
 		s->network = !streq(val, "no");
 	else if (streq(key, "HEALTH_TIMEOUT") && !bh_parse_u32(val, &n))
 		s->timeout = n;
+	else if (streq(key, "HEALTH_DEADLINE") && !bh_parse_u32(val, &n))
+		s->deadline = n;
 }
 
 int settings_load(struct settings *s)
@@ -380,7 +399,9 @@ int settings_load(struct settings *s)
 	char path[PATH_MAX];
 	int r;
 
-	*s = (struct settings){ .network = true, .timeout = 300 };
+	*s = (struct settings){ .network = true,
+				.timeout = 300,
+				.deadline = 900 };
 	r = read_pairs(root_path(path, sizeof(path), "/etc/default/bulkhead"),
 		       s, settings_pair);
 	return r == -ENOENT ? 0 : r;

@@ -59,6 +59,10 @@ kernel 6.1.0-1-amd64
 expect "boot set 0001: Bulkhead 0.1, Linux 6.1.0-1-amd64" "$bs" update
 expect "up to date" "$bs" update
 expect "next:    0001" "$bs" status
+# Killed between making the set and arming it: the next run arms it.
+sed -i 's/^trying=.*/trying=/' "$root/boot/bulkhead/state"
+expect "boots once at the next reboot" "$bs" update
+expect "next:    0001" "$bs" status
 
 # It boots and is well: what the health unit does, without the checks.
 echo "root=/dev/sda1 bulkhead.set=0001" >"$root/proc/cmdline"
@@ -83,8 +87,17 @@ ok "refusals change nothing"
 # A new set is tried; the machine comes back on the old one.
 expect "boot set 0002" "$bs" update
 expect "belongs to boot set 0001" "$bs" may-remove 6.1.0-1-amd64
+cp "$root/boot/bulkhead/state" "$root/keep"
 expect "boot set 0002 did not come up; the machine is back on 0001" "$bs" boot-check
 expect "bad" "$bs" list
+expect "has failed; to try it again" "$bs" update
+expect "next:    the default" "$bs" status
+cp "$root/keep" "$root/boot/bulkhead/state"
+echo "root=/dev/sda1 bulkhead.set=0002" >"$root/proc/cmdline"
+"$bs" boot-check
+expect "running: 0002 (on trial)" "$bs" status
+echo "root=/dev/sda1 bulkhead.set=0001" >"$root/proc/cmdline"
+expect "0002 came up, but the machine went down" "$bs" boot-check
 [ -s "$root/run/motd.d/50-bulkhead" ] || fail "no motd"
 ok "the administrator is told"
 expect "no other set has proven good" "$bs" rollback
@@ -97,4 +110,9 @@ echo changed >"$root/boot/new" && mv "$root/boot/new" "$root/boot/bulkhead-0.1.g
 gzip -t <"$root/boot/bulkhead/sets/0001/hypervisor.gz" || fail "set lost its hypervisor"
 ok "a set keeps its files"
 expect "menuentry 'Bulkhead 0.1" "$bs" grub "	insmod ext2" /boot/bulkhead/sets
+# shellcheck disable=SC2016 # GRUB's variable
+expect 'set default="bulkhead-${bulkhead_try}"' "$bs" grub "	insmod ext2" /boot/bulkhead/sets
+mkdir -p "$root/etc/apt/apt.conf.d"
+"$bs" default 0001
+expect '^linux-image-6\.1\.0-1-amd64$' cat "$root/etc/apt/apt.conf.d/52bulkhead-boot-sets"
 echo "bootset: $n checks passed"
