@@ -17,6 +17,8 @@
 	(XENSTORE_SERVER_FEATURE_RECONNECTION | \
 	 XENSTORE_SERVER_FEATURE_ERROR | WATCHDEPTH)
 
+#define mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
 static uint32_t load(const uint32_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
@@ -77,12 +79,16 @@ void ring_detach(struct conn *c)
 	c->ring.page = NULL;
 }
 
-static void take(struct conn *c, size_t len)
+/* Up to avail bytes of what the header or the message still lacks. */
+static uint32_t take(struct conn *c, uint32_t avail)
 {
+	size_t len = MIN((size_t)avail, conn_in_wants(c));
+
 	copy_from_ring(c->in.bytes + c->in_len, c->ring.page->req, c->ring.cons,
 		       len);
 	c->in_len += (uint32_t)len;
 	c->ring.cons += (uint32_t)len;
+	return (uint32_t)len;
 }
 
 /* The guest starts anew on the same page and asked for it to be emptied. */
@@ -106,7 +112,6 @@ static void reconnect(struct conn *c)
 static int ring_read(struct conn *c)
 {
 	struct xenstore_domain_interface *page = c->ring.page;
-	struct xsd_sockmsg hdr;
 	uint32_t avail;
 
 	if (!page || c->domain->broken)
@@ -117,27 +122,21 @@ static int ring_read(struct conn *c)
 	avail = load(&page->req_prod) - c->ring.cons;
 	if (avail > RING)
 		return -ERANGE;
-
-	if (c->in_len == 0) {
-		if (avail < HDR)
-			return 0;
-		copy_from_ring((char *)&hdr, page->req, c->ring.cons, HDR);
-		if (hdr.len > XENSTORE_PAYLOAD_MAX)
-			return -EPROTO;
-		/* Wait for the rest where it is, unless it cannot get there. */
-		if (avail < HDR + hdr.len && HDR + hdr.len <= RING)
-			return 0;
-		c->in.hdr = hdr; /* the copy that was checked */
-		c->in_len = HDR;
-		c->ring.cons += HDR;
-		avail -= HDR;
-	}
-	if (avail > 0)
-		take(c, MIN((size_t)avail, conn_in_wants(c)));
+	if (avail == 0)
+		return 0;
+	/*
+	 * Half a message is taken too: a guest signals its second half only if
+	 * it finds the first one gone.
+	 */
+	if (c->in_len < HDR)
+		avail -= take(c, avail);
+	if (conn_in_bad(c)) /* judged on our copy */
+		return -EPROTO;
+	if (c->in_len >= HDR)
+		take(c, avail);
 	if (conn_in_wants(c) == 0)
 		return 1;
-	if (avail > 0)
-		persist_ring(c);
+	persist_ring(c);
 	return 0;
 }
 
@@ -158,6 +157,12 @@ static uint32_t publish(struct conn *c, uint32_t room)
 	return done;
 }
 
+/*
+ * Guests are sparing with signals: Linux signals a request only if all before
+ * it had been taken, and that it read an answer only if the ring had been full.
+ * What counts is the index they see. So after publishing one look once more at
+ * theirs: they may have gone on, without a word, before they could see it.
+ */
 static int ring_flush(struct conn *c)
 {
 	struct xenstore_domain_interface *page = c->ring.page;
@@ -170,18 +175,22 @@ static int ring_flush(struct conn *c)
 	if (load(&page->req_cons) != c->ring.cons) {
 		store(&page->req_cons, c->ring.cons);
 		c->ring.kick = true;
+		mb(); /* pairs with theirs between req_prod and req_cons */
+		if (load(&page->req_prod) != c->ring.cons)
+			conn_wake(c);
 	}
-	if (c->out_bytes == 0)
-		return 0;
-	used = c->ring.prod - load(&page->rsp_cons);
-	if (used > RING)
-		return -ERANGE;
-	done = publish(c, RING - used);
-	if (done > 0) {
+	while (c->out_bytes > 0) {
+		used = c->ring.prod - load(&page->rsp_cons);
+		if (used > RING)
+			return -ERANGE;
+		done = publish(c, RING - used);
+		if (done == 0)
+			break;
 		c->ring.prod += done;
 		store(&page->rsp_prod, c->ring.prod);
 		conn_sent(c, done);
 		c->ring.kick = true;
+		mb(); /* pairs with theirs between rsp_cons and rsp_prod */
 	}
 	return 0;
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The store's protocol, as guests and dom0 see it through their rings. */
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -517,6 +520,89 @@ static void a_guest_that_does_not_read_is_not_served(void **state __unused_arg)
 	assert_int_equal(ask_write(&s, &g2, 0, "data/x", "x"), 0);
 }
 
+/*
+ * A guest as sparing with signals as Linux, on a thread of its own: a request
+ * is signalled if all before it had been taken, reading if the ring was full.
+ * The store only looks when it is signalled, and must not miss any.
+ */
+static sem_t signalled;
+static bool sparing_done;
+
+static void put_like_linux(struct guest *g, const char *p, size_t len)
+{
+	while (len > 0) {
+		uint32_t prod = g->req_prod;
+		size_t n = guest_write(g, p, len);
+
+		p += n;
+		len -= n;
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (n > 0 && prod <= __atomic_load_n(&g->page->req_cons,
+						     __ATOMIC_ACQUIRE))
+			sem_post(&signalled);
+	}
+}
+
+static bool get_like_linux(struct guest *g)
+{
+	uint32_t cons = g->rsp_cons;
+	bool got = guest_read(g);
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (g->rsp_cons != cons &&
+	    __atomic_load_n(&g->page->rsp_prod, __ATOMIC_ACQUIRE) - cons >=
+		    XENSTORE_RING_SIZE)
+		sem_post(&signalled);
+	return got;
+}
+
+#define SPARING_ROUNDS 20000
+
+static void *sparing_guest(void *arg)
+{
+	struct guest *g = arg;
+
+	for (unsigned int i = 0; i < SPARING_ROUNDS; i++) {
+		bool big = i % 16 == 0;
+		struct xsd_sockmsg hdr = { .type = XS_READ,
+					   .req_id = i,
+					   .len = big ? 4 : 7 };
+
+		put_like_linux(g, (char *)&hdr, sizeof(hdr));
+		put_like_linux(g, big ? "big" : "data/x", hdr.len);
+		/* two requests under way, as of two processes */
+		for (unsigned int n = i % 2 ? 2 : 0; n > 0;)
+			n -= get_like_linux(g);
+	}
+	__atomic_store_n(&sparing_done, true, __ATOMIC_RELEASE);
+	sem_post(&signalled);
+	return NULL;
+}
+
+static void no_request_waits_for_a_signal(void **state __unused_arg)
+{
+	struct timespec end;
+	pthread_t guest;
+	char big[2001];
+
+	memset(big, 'x', 2000);
+	big[2000] = '\0';
+	assert_int_equal(ask_write(&s, &g1, 0, "big", big), 0);
+	assert_int_equal(ask_write(&s, &g1, 0, "data/x", "y"), 0);
+	assert_int_equal(sem_init(&signalled, 0, 0), 0);
+	assert_int_equal(pthread_create(&guest, NULL, sparing_guest, &g1), 0);
+	while (!__atomic_load_n(&sparing_done, __ATOMIC_ACQUIRE)) {
+		clock_gettime(CLOCK_REALTIME, &end);
+		end.tv_sec += 30;
+		if (sem_timedwait(&signalled, &end) < 0)
+			fail_msg("the guest and the store wait for each other");
+		conn_wake(s.by_id[1]->conn);
+		while (store_turn(&s))
+			;
+	}
+	assert_int_equal(pthread_join(guest, NULL), 0);
+}
+
 static void a_ring_can_be_emptied_by_its_guest(void **state __unused_arg)
 {
 	assert_int_equal(ask3(&s, &g1, XS_WATCH, "data", "t", NULL), 0);
@@ -557,6 +643,7 @@ int main(void)
 		T(a_bad_index_only_harms_its_guest),
 		T(a_bad_length_only_harms_its_guest),
 		T(a_guest_that_does_not_read_is_not_served),
+		T(no_request_waits_for_a_signal),
 		T(a_ring_can_be_emptied_by_its_guest),
 	};
 
