@@ -17,6 +17,7 @@
 #include <bh/sections.h>
 #include <bh/smp.h>
 #include <bh/timer.h>
+#include <bh/watchdog.h>
 
 struct boot_info boot_info;
 static struct cpu boot_cpu;
@@ -153,7 +154,9 @@ void __init boot_main(u32 magic, paddr_t info)
 	sched_init_cpu(0);
 	irq_enable();
 	console_init_irq();
+	watchdog_init();
 	smp_boot_aps(opt_maxcpus);
+	watchdog_init_cpus();
 
 	dom0 = dom0_build(bi);
 	console_end_boot();

@@ -12,6 +12,7 @@
 #include <bh/lib.h>
 #include <bh/sched.h>
 #include <bh/smp.h>
+#include <bh/watchdog.h>
 
 static struct {
 	void (*fn)(void);
@@ -93,6 +94,16 @@ static void audit(void)
 	for_domains(audit_one);
 }
 
+/* To see the watchdog work. */
+static void hang(void)
+{
+	printk(LVL_ERR "CPU%u hangs on request\n", smp_processor_id());
+	watchdog_release();
+	irq_disable();
+	for (;;)
+		cpu_relax();
+}
+
 static void reboot(void)
 {
 	printk(LVL_ERR "Rebooting on request\n");
@@ -113,10 +124,13 @@ void keyhandler_run(char key)
 		keyhandler_register('i', irq_dump, "interrupts");
 		keyhandler_register('m', show_memory, "memory");
 		keyhandler_register('A', audit, "audit page types");
+		keyhandler_register('H', hang, "hang this CPU for good");
 		keyhandler_register('R', reboot, "reboot the machine now");
 	}
+	watchdog_hold();
 	if ((u8)key < ARRAY_SIZE(keys) && keys[(u8)key].fn)
 		keys[(u8)key].fn();
 	else
 		printk(LVL_ERR "no debug key '%c'; h for help\n", key);
+	watchdog_release();
 }

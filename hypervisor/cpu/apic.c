@@ -151,9 +151,22 @@ void lapic_send_sipi(u32 apic_id, u8 page)
 	lapic_wait_idle();
 }
 
-void lapic_ipi_all_nmi(void)
+/* Whoever the NMI interrupted may be between the two halves: it finds the
+ * register as it left it. */
+void lapic_send_nmi(u32 apic_id)
 {
-	icr_write(0, 0xc4400); /* all but self, NMI */
+	u32 high;
+
+	if (lapic_x2apic) {
+		wrmsr(MSR_X2APIC(REG_ICR), (u64)apic_id << 32 | 0x4400);
+		return;
+	}
+	lapic_wait_idle();
+	high = rd(REG_ICR2);
+	wr(REG_ICR2, apic_id << 24);
+	wr(REG_ICR, 0x4400);
+	lapic_wait_idle();
+	wr(REG_ICR2, high);
 }
 
 void smp_send_ipi(unsigned int cpu, u8 vector)

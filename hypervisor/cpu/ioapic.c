@@ -11,6 +11,7 @@
 
 #define RTE_MASKED 0x10000
 #define RTE_LEVEL  0x8000
+#define RTE_NMI    0x400
 #define RTE_LOW    0x2000
 
 static struct ioapic {
@@ -115,6 +116,20 @@ void ioapic_route(unsigned int gsi, u8 vector, u32 apic_id, bool level,
 		wr(a, 0x10 + 2 * pin, lo);
 }
 
+/* Edge triggered; there is no vector. */
+void ioapic_route_nmi(unsigned int gsi, u32 apic_id)
+{
+	unsigned int pin;
+	struct ioapic *a = find(gsi, &pin);
+
+	if (!a)
+		return;
+	wr(a, 0x10 + 2 * pin, RTE_NMI | RTE_MASKED);
+	wr(a, 0x11 + 2 * pin, apic_id << 24);
+	rte_lo[gsi] = RTE_NMI;
+	wr(a, 0x10 + 2 * pin, RTE_NMI);
+}
+
 void ioapic_mask(unsigned int gsi, bool masked)
 {
 	unsigned int pin;
@@ -158,6 +173,14 @@ bool ioapic_owns_page(unsigned long mfn)
 		if (ioapic[i].base >> PAGE_SHIFT == mfn)
 			return true;
 	return false;
+}
+
+unsigned int acpi_isa_gsi(unsigned int irq)
+{
+	for (unsigned int i = 0; i < acpi.nr_ovr; i++)
+		if (acpi.ovr[i].irq == irq)
+			return acpi.ovr[i].gsi;
+	return irq;
 }
 
 void acpi_gsi_mode(unsigned int gsi, bool *level, bool *active_low)

@@ -12,6 +12,7 @@
 #include <bh/machine.h>
 #include <bh/mm.h>
 #include <bh/smp.h>
+#include <bh/watchdog.h>
 
 static char opt_reboot[16];
 PARAM_STR("reboot", opt_reboot);
@@ -44,6 +45,7 @@ static void stop_others(void)
 	cpumask_t m = cpu_online_map;
 
 	irq_disable();
+	watchdog_hold();
 	__clear_bit(self, m.bits);
 	/* smp_call() would wait for CPUs that hang; INIT does not ask. */
 	for_each_cpu(c, &m) {
@@ -53,13 +55,12 @@ static void stop_others(void)
 	}
 }
 
+/* Port 0x80 takes about a microsecond; the platform timer has a lock, which may
+ * be held by whoever we interrupted. */
 static void delay(unsigned int us)
 {
-	if (platform_timer_hz)
-		udelay(us);
-	else
-		for (unsigned int i = 0; i < us; i++)
-			inb(0x80);
+	for (unsigned int i = 0; i < us; i++)
+		inb(0x80);
 }
 
 static void reset_acpi(void)
@@ -168,6 +169,7 @@ void machine_power_off(void)
 
 void machine_halt(void)
 {
+	(void)watchdog_boot_done();
 	console_force_sync();
 	stop_others();
 	stop_this_cpu(NULL);

@@ -17,9 +17,9 @@
 #include <bh/smp.h>
 #include <bh/symbols.h>
 #include <bh/traps.h>
+#include <bh/watchdog.h>
 
 bool smap_active;
-bool (*nmi_hook)(struct cpu_user_regs *regs);
 
 static const char *const names[32] = {
 	"divide error",
@@ -203,26 +203,26 @@ void do_double_fault(struct cpu_user_regs *regs)
 	fatal_trap(regs, "double fault");
 }
 
+/* Errors of the hardware come to the boot CPU alone (LINT1). */
 void do_nmi(struct cpu_user_regs *regs)
 {
-	u8 reason;
+	u8 reason = smp_processor_id() ? 0 : inb(0x61) & 0xc0;
 
-	if (nmi_hook && nmi_hook(regs))
+	if (likely(!reason)) {
+		watchdog_nmi(regs);
 		return;
-	reason = inb(0x61);
-	if (reason & 0xc0) {
-		printk(LVL_ERR "NMI: %s error (reason %02x)\n",
-		       reason & 0x80 ? "memory" : "I/O", reason);
-		outb((reason & 0x0f) | 0x0c, 0x61);
-		outb(reason & 0x03, 0x61);
 	}
-	if (hardware_domain && hardware_domain->vcpu[0]) {
-		if (hardware_domain->shared && reason & 0xc0)
-			hardware_domain->shared->arch.nmi_reason |=
-				reason & 0x80 ? 2 : 1;
-		if (reason & 0xc0)
-			pv_send_nmi(hardware_domain->vcpu[0]);
-	}
+	printk(LVL_ERR "NMI: %s error (reason %02x)\n",
+	       reason & 0x80 ? "memory" : "I/O", reason);
+	/* Off and on again: clears it. */
+	outb((inb(0x61) & 0x0f) | 0x0c, 0x61);
+	outb(inb(0x61) & 0x03, 0x61);
+	if (!hardware_domain || !hardware_domain->vcpu[0])
+		return;
+	if (hardware_domain->shared)
+		hardware_domain->shared->arch.nmi_reason |=
+			reason & 0x80 ? 2 : 1;
+	pv_send_nmi(hardware_domain->vcpu[0]);
 }
 
 void do_machine_check(struct cpu_user_regs *regs)

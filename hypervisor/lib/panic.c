@@ -12,6 +12,7 @@
 #include <bh/percpu.h>
 #include <bh/smp.h>
 #include <bh/symbols.h>
+#include <bh/watchdog.h>
 
 static bool noreboot;
 PARAM_BOOL("noreboot", noreboot);
@@ -67,6 +68,7 @@ void show_registers(const struct cpu_user_regs *r)
 static void __noreturn stop(void)
 {
 	if (noreboot) {
+		(void)watchdog_boot_done();
 		printk(LVL_ERR
 		       "Stopped (noreboot). Reset the machine by hand.\n");
 		for (;;)
@@ -88,6 +90,7 @@ void panic(const char *fmt, ...)
 	unsigned long rsp;
 
 	irq_disable();
+	watchdog_hold(); /* the delay below is no hang */
 	if (__atomic_fetch_add(&panicking, 1, __ATOMIC_SEQ_CST) > 0)
 		for (;;)
 			cpu_halt(); /* a second CPU, or a fault in here */

@@ -8,6 +8,7 @@
 #include <bh/errno.h>
 #include <bh/guest_access.h>
 #include <bh/hypercall.h>
+#include <bh/watchdog.h>
 
 #define POLL_PORTS_MAX 128
 
@@ -111,7 +112,8 @@ static long op_shutdown_code(struct vcpu *v, gptr_t arg)
 	return 0;
 }
 
-/* id 0: takes a free watchdog and returns its number; else feeds or frees. */
+/* id 0: takes a free watchdog and returns its number; else feeds or frees.
+ * id 0 and timeout 0, dom0: ends the boot watchdog. */
 static long op_watchdog(struct vcpu *v, gptr_t arg)
 {
 	struct domain *d = v->domain;
@@ -126,7 +128,10 @@ static long op_watchdog(struct vcpu *v, gptr_t arg)
 	spin_lock(&d->lock);
 	if (!w.id) {
 		if (!w.timeout) {
-			rc = -EINVAL;
+			/* Xen has no meaning for this. */
+			rc = d == hardware_domain && watchdog_boot_done()
+				     ? 0
+				     : -EINVAL;
 			goto out;
 		}
 		for (i = 0; i < n && (d->watchdog_inuse & (1U << i)); i++)

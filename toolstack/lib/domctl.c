@@ -182,6 +182,21 @@ int bh_hv_domain_shutdown(struct bh_hv *h, uint32_t domid, unsigned int why)
 	return (int)r;
 }
 
+int bh_hv_boot_watchdog_done(struct bh_hv *h)
+{
+	size_t mark = bh_hv_mark(h);
+	struct sched_watchdog *op = bh_hv_buf(h, sizeof(*op));
+	long r = -ENOMEM;
+
+	if (op) {
+		*op = (struct sched_watchdog){ .id = 0, .timeout = 0 };
+		r = bh_hv_call(h, __HYPERVISOR_sched_op, SCHEDOP_watchdog,
+			       (uintptr_t)op, 0, 0, 0);
+	}
+	bh_hv_release(h, mark);
+	return (int)r;
+}
+
 int bh_hv_tsc_get(struct bh_hv *h, uint32_t domid,
 		  struct xen_domctl_tsc_info *ret)
 {

@@ -17,7 +17,7 @@ u32 lapic_id(void);
 void lapic_send_init(u32 apic_id);
 void lapic_send_sipi(u32 apic_id, u8 page);
 void lapic_wait_idle(void);
-void lapic_ipi_all_nmi(void); /* panic: stop the others */
+void lapic_send_nmi(u32 apic_id); /* from an NMI only */
 u32 lapic_timer_count(void);
 void lapic_timer_start_raw(u32 count); /* calibration */
 void lapic_error_irq(void);
@@ -31,11 +31,13 @@ bool ioapic_has_gsi(unsigned int gsi);
 /* All with LOCK_IRQ held. */
 void ioapic_route(unsigned int gsi, u8 vector, u32 apic_id, bool level,
 		  bool active_low, bool masked);
+void ioapic_route_nmi(unsigned int gsi, u32 apic_id);
 void ioapic_mask(unsigned int gsi, bool masked);
 void ioapic_set_dest(unsigned int gsi, u32 apic_id);
 u32 ioapic_read_phys(paddr_t base, u8 reg); /* PHYSDEVOP_apic_read; ~0 bad */
 bool ioapic_owns_page(unsigned long mfn);
 /* Routing facts from the MADT for an ISA irq or a GSI. */
+unsigned int acpi_isa_gsi(unsigned int irq);
 void acpi_gsi_mode(unsigned int gsi, bool *level, bool *active_low);
 
 /* ---- cpu/irq.c -------------------------------------------------------------- */

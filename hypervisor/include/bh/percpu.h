@@ -19,6 +19,7 @@
 
 struct vcpu;
 struct domain;
+struct watchdog;
 
 /* Softirqs: work done with interrupts on, before returning to a guest and in
  * the idle loop. Lower number first. */
@@ -47,6 +48,7 @@ struct cpu {
 	unsigned int nr_locks_held;
 	void *sched;  /* sched/: run queue */
 	void *timers; /* sched/timer.c */
+	struct watchdog *watchdog; /* cpu/watchdog.c; NULL: not watched */
 	struct {
 		u64 tsc_stamp;
 		s_time_t stime_stamp;

@@ -34,8 +34,6 @@ void do_hv_trap(struct cpu_user_regs *regs);
 void do_nmi(struct cpu_user_regs *regs);
 void do_double_fault(struct cpu_user_regs *regs) __noreturn;
 void do_machine_check(struct cpu_user_regs *regs);
-/* Runs in NMI context when set; true: it was its (watchdog). */
-extern bool (*nmi_hook)(struct cpu_user_regs *regs);
 
 /* pv/traps.c, called by entry.S with interrupts off */
 void pv_syscall_bounce(struct vcpu *v, struct cpu_user_regs *regs);

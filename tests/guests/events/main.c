@@ -10,26 +10,6 @@ static long evtchn(int cmd, void *arg)
 	return HC(__HYPERVISOR_event_channel_op, cmd, arg);
 }
 
-static u64 now(void)
-{
-	volatile struct vcpu_time_info *t = &shared->vcpu_info[0].time;
-	u64 tsc, stamp, sys;
-	u32 lo, hi, mul, version;
-	int8_t shift;
-
-	do {
-		version = t->version;
-		__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi));
-		stamp = t->tsc_timestamp;
-		sys = t->system_time;
-		mul = t->tsc_to_system_mul;
-		shift = t->tsc_shift;
-	} while ((version & 1) || version != t->version);
-	tsc = (lo | (u64)hi << 32) - stamp;
-	tsc = shift >= 0 ? tsc << shift : tsc >> -shift;
-	return sys + (u64)(((unsigned __int128)tsc * mul) >> 32);
-}
-
 static bool pending(u32 port)
 {
 	return shared->evtchn_pending[port / 64] >> (port % 64) & 1;

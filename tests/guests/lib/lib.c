@@ -3,6 +3,7 @@
 #include "lib.h"
 
 #include <public/callback.h>
+#include <public/sysctl.h>
 
 struct shared_info *shared;
 struct trap_frame last_trap;
@@ -112,6 +113,41 @@ void events_on(bool on)
 	shared->vcpu_info[0].evtchn_upcall_mask = !on;
 	if (on && shared->vcpu_info[0].evtchn_upcall_pending)
 		HC(__HYPERVISOR_xen_version, 0); /* a hypercall delivers it */
+}
+
+u64 now(void)
+{
+	volatile struct vcpu_time_info *t = &shared->vcpu_info[0].time;
+	u64 tsc, stamp, sys;
+	u32 lo, hi, mul, version;
+	int8_t shift;
+
+	do {
+		version = t->version;
+		__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi));
+		stamp = t->tsc_timestamp;
+		sys = t->system_time;
+		mul = t->tsc_to_system_mul;
+		shift = t->tsc_shift;
+	} while ((version & 1) || version != t->version);
+	tsc = (lo | (u64)hi << 32) - stamp;
+	tsc = shift >= 0 ? tsc << shift : tsc >> -shift;
+	return sys + (u64)(((unsigned __int128)tsc * mul) >> 32);
+}
+
+/* As typed on the serial line. */
+void debug_key(char key)
+{
+	static char keys[1];
+	struct xen_sysctl op = {
+		.cmd = XEN_SYSCTL_debug_keys,
+		.interface_version = XEN_SYSCTL_INTERFACE_VERSION,
+	};
+
+	keys[0] = key;
+	SET_HANDLE(op.u.debug_keys.keys, keys);
+	op.u.debug_keys.nr_keys = 1;
+	EQ(HC(__HYPERVISOR_sysctl, &op), 0);
 }
 
 void guest_main(void);

@@ -92,6 +92,9 @@ extern struct start_info *start_info_ptr;
 extern struct shared_info *shared;
 extern u64 initial_rsp;
 
+u64 now(void); /* system time, vCPU 0 */
+void debug_key(char key);
+
 /* ---- traps (lib.c) ---- */
 /* fn(frame) for a vector; returning true resumes (after changing the frame). */
 typedef bool trap_fn(struct trap_frame *f);

@@ -129,6 +129,9 @@ int bh_hv_evtchn_alloc_unbound(struct bh_hv *h, uint32_t domid, uint32_t remote,
 
 int bh_hv_physinfo(struct bh_hv *h, struct xen_sysctl_physinfo *ret);
 int bh_hv_sched_id(struct bh_hv *h, uint32_t *ret);
+/* Tells the hypervisor that dom0 is well (boot_watchdog=); -EINVAL when no boot
+ * watchdog runs, or the hypervisor has none. */
+int bh_hv_boot_watchdog_done(struct bh_hv *h);
 /* Reads the hypervisor's console ring into a new string. */
 int bh_hv_console(struct bh_hv *h, bool clear, char **ret, size_t *ret_len);
 int bh_hv_version(struct bh_hv *h, char *buf, size_t size);
