@@ -58,7 +58,7 @@ static int do_unlink(const char *const *a)
 {
 	if (unlink(a[0]) < 0 && errno != ENOENT)
 		return fail(VMB_FAILED, "cannot remove %s: %m", a[0]);
-	(void)fsync_dir_of(a[0]);
+	(void)bh_sync_dir_of(a[0]);
 	return 0;
 }
 
@@ -69,7 +69,7 @@ static int do_rename(const char *const *a)
 	    !(errno == ENOENT && access(a[1], F_OK) == 0))
 		return fail(VMB_FAILED, "cannot rename %s to %s: %m", a[0],
 			    a[1]);
-	(void)fsync_dir_of(a[1]);
+	(void)bh_sync_dir_of(a[1]);
 	return 0;
 }
 
@@ -93,7 +93,7 @@ static int do_lv_swap(const char *const *a)
 /* VG LV OWNER TAG */
 static int do_lv_untag(const char *const *a)
 {
-	_cleanup_free_ char *full = xasprintf("%s/%s", a[0], a[1]);
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", a[0], a[1]);
 	const char *av[] = { "lvchange", "-q",	"-y", "--deltag",
 			     a[3],	 full,	NULL };
 	int r = owned(a[0], a[1], a[2]);
@@ -144,7 +144,7 @@ static int marked(const char *vg, const char *lv, const char *tag)
 /* VG SNAPSHOT MARK: merge a classic snapshot, if so marked, into its origin */
 static int do_lv_merge(const char *const *a)
 {
-	_cleanup_free_ char *full = xasprintf("%s/%s", a[0], a[1]);
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", a[0], a[1]);
 	const char *av[] = { "lvconvert", "-q",	 "-y", "-i", "1",
 			     "--merge",	  full, NULL };
 	int r = marked(a[0], a[1], a[2]);

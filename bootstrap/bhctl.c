@@ -8,7 +8,8 @@
 
 #include <json-c/json.h>
 
-#include "run.h"
+#include <bulkhead/run.h>
+
 #include "util.h"
 
 static const char *program(void)
@@ -20,8 +21,8 @@ static const char *program(void)
 
 static int call(const char *const argv[], bool missing_ok)
 {
-	_cleanup_buf_ struct buf out = { 0 }, err = { 0 };
-	int rc = run(argv, RUN_QUIET | RUN_KEEP, &out, &err);
+	_cleanup_free_ char *out = NULL, *err = NULL;
+	int rc = bh_run(argv, BH_RUN_KEEP | BH_RUN_QUIET, &out, &err);
 
 	if (rc == 0 || (rc == 127 && missing_ok))
 		return 0;
@@ -30,7 +31,7 @@ static int call(const char *const argv[], bool missing_ok)
 			    "%s is not installed: the guest is made but cannot be started here",
 			    argv[0]);
 	return fail(VMB_FAILED, "%s %s %s: %s", argv[0], argv[1], argv[2],
-		    err.s ? strstrip(err.s) : "failed");
+		    err ? bh_strip(err) : "failed");
 }
 
 int bhctl_enable(const char *const *a)
@@ -104,13 +105,13 @@ static bool listed_running(json_object *root, const char *guest)
 int bhctl_is_running(const char *guest)
 {
 	const char *av[] = { program(), "list", "--json", NULL };
-	_cleanup_buf_ struct buf out = { 0 };
+	_cleanup_free_ char *out = NULL;
 	json_object *root;
 	bool yes;
 
-	if (run(av, RUN_QUIET, &out, NULL) != 0 || !out.s)
+	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, &out, NULL) != 0 || !out)
 		return 0;
-	root = json_tokener_parse(out.s);
+	root = json_tokener_parse(out);
 	if (!root)
 		return 0;
 	yes = listed_running(root, guest);

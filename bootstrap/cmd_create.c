@@ -191,7 +191,7 @@ static int guest_opt(struct create *c, int o, const char *v)
 		c->g.swap = 0;
 		return 0;
 	case O_VCPUS:
-		if (parse_uint(v, 128, &n) < 0 || n == 0)
+		if (bh_parse_u64(v, 10, 128, &n) < 0 || n == 0)
 			return fail(VMB_USAGE, "--vcpus %s: expected 1 to 128", v);
 		c->g.vcpus = (unsigned int)n;
 		return 0;
@@ -246,7 +246,7 @@ static int other_opt(struct create *c, int o, const char *v)
 		c->wait = c->start = true;
 		return 0;
 	case O_TIMEOUT:
-		return parse_uint(v, 86400, &c->timeout) < 0 ?
+		return bh_parse_u64(v, 10, 86400, &c->timeout) < 0 ?
 			       fail(VMB_USAGE, "--timeout %s: expected seconds", v) :
 			       0;
 	case O_DRYRUN:
@@ -382,7 +382,7 @@ static int apply_template(struct create *c)
 
 	if (r < 0)
 		return r;
-	c->g.template = xasprintf("%s@%u", t->name, t->version);
+	c->g.template = bh_asprintf("%s@%u", t->name, t->version);
 	if (!c->g.boot && text_opt(&c->g.boot, t->boot) < 0)
 		return -VMB_FAILED;
 	r = from_conf(&c->g.disk, "disk", t->disk > t->size ? t->disk : t->size);
@@ -397,7 +397,7 @@ static int apply_template(struct create *c)
 	/* Guests of one group stay there unless told otherwise. */
 	if (!c->q.want_vg && !conf_get("volume-group"))
 		c->q.want_vg = t->vg;
-	args = xasprintf("%s%s%s", t->kernel_args ? t->kernel_args : "",
+	args = bh_asprintf("%s%s%s", t->kernel_args ? t->kernel_args : "",
 			 t->kernel_args && c->extra ? " " : "",
 			 c->extra ? c->extra : "");
 	r = args ? guest_choose_kernel(&c->g, args) : oom();
@@ -474,10 +474,9 @@ int cmd_create(int argc, char **argv)
 	r = check_old(&c);
 	if (r >= 0)
 		r = apply_template(&c);
-	if (r >= 0 && guest_exists(c.g.name) && !c.q.dry_run)
-		r = guest_destroy(c.g.name, false);
 	if (r < 0)
 		return r;
+	c.q.replace = c.force && guest_exists(c.g.name);
 	tlock = lock_take("template-use", c.tmpl.name, "", LOCK_SHARED_TRY);
 	if (tlock < 0)
 		return tlock;

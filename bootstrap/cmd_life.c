@@ -21,7 +21,7 @@ static bool confirmed(const char *what)
 		return false;
 	fprintf(stderr, "%s Type \"yes\": ", what);
 	return fgets(answer, sizeof(answer), stdin) &&
-	       streq(strstrip(answer), "yes");
+	       streq(bh_strip(answer), "yes");
 }
 
 static int destroy_one(const char *name, bool yes, bool wipe)
@@ -39,7 +39,7 @@ static int destroy_one(const char *name, bool yes, bool wipe)
 	r = guest_load(name, &g);
 	if (r < 0)
 		return r;
-	question = xasprintf("Remove guest %s and its disk of %s for good?%s",
+	question = bh_asprintf("Remove guest %s and its disk of %s for good?%s",
 			     name, fmt_size(g.disk),
 			     bhctl_is_running(name) ? " It is running." : "");
 	if (!yes && (!question || !confirmed(question)))
@@ -85,8 +85,8 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 	_cleanup_free_ char *root = lv_root(g->name);
 	_cleanup_free_ char *owner = guest_owner_tag(g->name);
 	_cleanup_free_ char *meta = guest_meta_path(g->name);
-	_cleanup_free_ char *tmp = xasprintf("%s.new", meta);
-	_cleanup_free_ char *size = xasprintf("%llu", (unsigned long long)bytes);
+	_cleanup_free_ char *tmp = bh_asprintf("%s.new", meta);
+	_cleanup_free_ char *size = bh_asprintf("%llu", (unsigned long long)bytes);
 	_cleanup_free_ char *json = NULL;
 	const struct lv *v = root ? lvm_lv(l, g->vg, root) : NULL;
 	const struct vg *vg = lvm_vg(l, g->vg);
@@ -111,7 +111,7 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 		r = journal_begin("guest", g->name, "resize", &j);
 	if (r >= 0)
 		r = journal_undo(j, "unlink", tmp, NULL);
-	if (r >= 0 && write_file(tmp, json, 0644) < 0)
+	if (r >= 0 && bh_fill_file(tmp, json, strlen(json), 0644) < 0)
 		r = fail(VMB_FAILED, "cannot write %s: %m", tmp);
 	if (r >= 0)
 		r = journal_redo(j, "lv-extend", g->vg, root, size, owner, NULL);

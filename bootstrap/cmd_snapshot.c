@@ -202,8 +202,8 @@ int cmd_snapshots(int argc, char **argv)
 
 static int rollback_thin(struct snap_ctx *c, struct journal **j)
 {
-	_cleanup_free_ char *fresh = xasprintf("%s+.new", c->root);
-	_cleanup_free_ char *old = xasprintf("%s+.old", c->root);
+	_cleanup_free_ char *fresh = bh_asprintf("%s+.new", c->root);
+	_cleanup_free_ char *old = bh_asprintf("%s+.old", c->root);
 	_cleanup_strv_ struct strv tags = { 0 };
 	int r = guest_tags(&c->g, "root", &tags);
 
@@ -229,9 +229,9 @@ static int rollback_thin(struct snap_ctx *c, struct journal **j)
 static int rollback_classic(struct snap_ctx *c, struct journal **j)
 {
 	const char *when = lv_tag(c->sv, TAG_TIME);
-	_cleanup_free_ char *ttag = xasprintf(TAG_TIME "%s", when ? when : "");
-	_cleanup_free_ char *full = xasprintf("%s/%s", c->g.vg, c->snap);
-	_cleanup_free_ char *size = xasprintf("%llu",
+	_cleanup_free_ char *ttag = bh_asprintf(TAG_TIME "%s", when ? when : "");
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", c->g.vg, c->snap);
+	_cleanup_free_ char *size = bh_asprintf("%llu",
 					      (unsigned long long)cow_size(c));
 	const char *mark[] = { "lvchange", "-q", "-y", "--addtag",
 			       "bulkhead.merge=1", full, NULL };
@@ -289,7 +289,7 @@ int cmd_rollback(int argc, char **argv)
 		fprintf(stderr, "Everything %s wrote since is lost. Type \"yes\": ",
 			c.g.name);
 		yes = fgets(answer, sizeof(answer), stdin) &&
-		      streq(strstrip(answer), "yes");
+		      streq(bh_strip(answer), "yes");
 	}
 	if (!yes)
 		return fail(VMB_CONFLICT,

@@ -5,6 +5,8 @@
 #include <json-c/json.h>
 #include <sys/stat.h>
 
+#include <bulkhead/run.h>
+
 #include "cmd.h"
 #include "conf.h"
 #include "fill.h"
@@ -13,7 +15,7 @@
 #include "journal.h"
 #include "lock.h"
 #include "names.h"
-#include "run.h"
+#include "ns.h"
 #include "tmpl.h"
 
 static int text_opt(char **p, const char *v)
@@ -127,21 +129,21 @@ static int to_raw(const char *file, char **ret)
 {
 	_cleanup_free_ char *raw = state_path("import.%d.raw", (int)getpid());
 	const char *av[] = { "qemu-img", "convert", "-O", "raw", file, raw, NULL };
-	_cleanup_buf_ struct buf err = { 0 };
+	_cleanup_free_ char *err = NULL;
 	_cleanup_free_ char *dir = state_path(".");
 	int rc;
 
-	if (!raw || !dir || mkdir_p(dir, 0755) < 0)
+	if (!raw || !dir || bh_mkdir_p(dir, 0755) < 0)
 		return oom();
 	progress("unpacking the image", 5);
-	rc = run(av, RUN_QUIET, NULL, &err);
+	rc = bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err);
 	if (rc == 127)
 		return fail(VMB_MISSING,
 			    "qcow2 images need qemu-img; install qemu-utils, or convert to raw");
 	if (rc) {
 		(void)unlink(raw);
 		return fail(VMB_SOURCE, "%s: %s", file,
-			    err.s ? strstrip(err.s) : "qemu-img failed");
+			    err ? bh_strip(err) : "qemu-img failed");
 	}
 	*ret = TAKE_PTR(raw);
 	return 0;
@@ -155,9 +157,9 @@ static int default_name(const char *file, char **ret)
 	if (!*ret)
 		return oom();
 	for (char *p = *ret; *p; p++)
-		if (startswith(p, ".tar") || startswith(p, ".tgz") ||
-		    startswith(p, ".qcow2") || startswith(p, ".raw") ||
-		    startswith(p, ".img"))
+		if (bh_startswith(p, ".tar") || bh_startswith(p, ".tgz") ||
+		    bh_startswith(p, ".qcow2") || bh_startswith(p, ".raw") ||
+		    bh_startswith(p, ".img"))
 			*p = 0;
 		else if (*p == '_')
 			*p = '-';
@@ -323,7 +325,7 @@ static int remove_one(int argc, char **argv)
 	if (use < 0)
 		return use;
 	r = journal_recover_all("template", t.name);
-	owner = xasprintf(TAG_TEMPLATE "%s", t.name);
+	owner = bh_asprintf(TAG_TEMPLATE "%s", t.name);
 	meta = tmpl_meta_path(t.name, t.version);
 	if (!owner || !meta)
 		return oom();
@@ -350,13 +352,13 @@ static int export_fn(void *arg)
 	const char *av[] = { "tar", "--numeric-owner", "--xattrs",
 			     "--xattrs-include=*", "--acls", "-C", guestfs_mnt(),
 			     "-caf", e->file, ".", NULL };
-	_cleanup_buf_ struct buf err = { 0 };
+	_cleanup_free_ char *err = NULL;
 	int r = guestfs_mount(e->dev, e->type, true, true);
 
 	if (r < 0)
 		return r;
-	if (run(av, RUN_QUIET, NULL, &err))
-		r = fail(VMB_FAILED, "tar: %s", err.s ? strstrip(err.s) : "failed");
+	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err))
+		r = fail(VMB_FAILED, "tar: %s", err ? bh_strip(err) : "failed");
 	return guestfs_umount() < 0 ? -VMB_FAILED : r;
 }
 
@@ -383,11 +385,11 @@ static int export_one(int argc, char **argv)
 	base = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
 	dev = lv_device(t.vg, t.lv);
 	/* tar chooses the compression by the end of the name: keep that. */
-	part = xasprintf("%.*s.partial-%s", (int)(base - file), file, base);
+	part = bh_asprintf("%.*s.partial-%s", (int)(base - file), file, base);
 	if (!dev || !part)
 		return oom();
 	e = (struct export_job){ dev, t.fstype, part };
-	r = ns_run(export_fn, &e, NULL);
+	r = ns_run(export_fn, &e);
 	if (r >= 0 && rename(part, file) < 0)
 		r = fail(VMB_FAILED, "cannot write %s: %m", file);
 	if (r < 0)

@@ -91,23 +91,34 @@ static int add_disk(struct archive *a, const char *dev)
 		       0;
 }
 
+/* The rename that publishes it must not get to the disk first. */
+static int sync_file(const char *file)
+{
+	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return fail(VMB_FAILED, "cannot write %s: %m", file);
+	return 0;
+}
+
 static int write_archive(const char *file, const struct guest *g,
 			 const char *dev)
 {
 	_cleanup_free_ char *json = guest_to_json(g);
 	_cleanup_free_ char *cfgp = guest_cfg_path(g->name), *cfg = NULL;
 	struct archive *a = archive_write_new();
-	int r = 0;
+	int r = cfgp ? bh_read_file(cfgp, 1 << 20, &cfg, NULL) : -ENOMEM;
 
+	if (r < 0)
+		r = fail(VMB_FAILED, "cannot read %s: %s", cfgp, strerror(-r));
 	archive_write_set_format_pax(a);
 	if (archive_write_add_filter_zstd(a) == ARCHIVE_FATAL)
 		archive_write_add_filter_gzip(a);
-	if (archive_write_open_filename(a, file) != ARCHIVE_OK)
+	if (r >= 0 && archive_write_open_filename(a, file) != ARCHIVE_OK)
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));
-	(void)read_file(cfgp, 1 << 20, &cfg, NULL);
 	if (r >= 0 && (add_text(a, META_NAME, json) < 0 ||
-		       add_text(a, "guest.cfg", cfg ? cfg : "") < 0))
+		       add_text(a, "guest.cfg", cfg) < 0))
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));
 	if (r >= 0)
@@ -116,6 +127,8 @@ static int write_archive(const char *file, const struct guest *g,
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));
 	archive_write_free(a);
+	if (r >= 0)
+		r = sync_file(file);
 	return r;
 }
 
@@ -124,10 +137,10 @@ static int export_guest(struct guest *g, const char *file)
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
 	struct journal *j _cleanup_journal_ = NULL;
 	_cleanup_free_ char *root = lv_root(g->name);
-	_cleanup_free_ char *tmp = xasprintf("%s+.export", root);
+	_cleanup_free_ char *tmp = bh_asprintf("%s+.export", root);
 	_cleanup_free_ char *dev = lv_device(g->vg, tmp);
 	_cleanup_free_ char *owner = guest_owner_tag(g->name);
-	_cleanup_free_ char *part = xasprintf("%s.partial", file);
+	_cleanup_free_ char *part = bh_asprintf("%s.partial", file);
 	_cleanup_strv_ struct strv tags = { 0 };
 	const struct lv *v;
 	int r = lvm_load(g->vg, &l);
@@ -178,7 +191,7 @@ int cmd_export(int argc, char **argv)
 	/* The journal needs a path that means the same in the next run. */
 	cwd = getcwd(NULL, 0);
 	file = *argv[2] == '/' ? strdup(argv[2]) :
-				 xasprintf("%s/%s", cwd ? cwd : "", argv[2]);
+				 bh_asprintf("%s/%s", cwd ? cwd : "", argv[2]);
 	r = file ? export_guest(&g, file) : oom();
 	if (r >= 0)
 		note("guest %s is exported to %s", g.name, file);
@@ -286,7 +299,7 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 		free(g->kernel);
 		free(g->ramdisk);
 		g->kernel = g->ramdisk = NULL;
-		r = guest_choose_kernel(g, extra && startswith(extra, "console=hvc0 ") ?
+		r = guest_choose_kernel(g, extra && bh_startswith(extra, "console=hvc0 ") ?
 						   extra + 13 :
 						   "");
 		if (r < 0)

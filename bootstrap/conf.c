@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include <bulkhead/pairs.h>
+
 #include "util.h"
 
 static struct {
@@ -24,48 +26,35 @@ static struct {
 	{ "mirror", NULL },	  { "wipe", NULL },
 };
 
+struct reading {
+	const char *path;
+	conf_fn fn;
+	void *arg;
+};
+
+static int pair(unsigned int line, const char *key, const char *value,
+		void *arg)
+{
+	const struct reading *r = arg;
+
+	if (!value)
+		return fail(VMB_USAGE,
+			    "%s:%u: expected \"key = value\", found \"%.60s\"",
+			    r->path, line, key);
+	return r->fn(r->path, line, key, value, r->arg);
+}
+
 int conf_parse(const char *path, char *text, conf_fn fn, void *arg)
 {
-	unsigned int no = 0;
+	struct reading r = { path, fn, arg };
 
-	while (text && *text) {
-		unsigned int first = no + 1;
-		char *line = text, *eq, *nl;
-
-		for (;;) {
-			nl = strchr(text, '\n');
-			no++;
-			if (!nl) {
-				text += strlen(text);
-				break;
-			}
-			text = nl + 1;
-			if (nl > line && nl[-1] == '\\') {
-				nl[-1] = nl[0] = ' ';
-				continue;
-			}
-			*nl = 0;
-			break;
-		}
-		line = strstrip(line);
-		if (!*line || *line == '#')
-			continue;
-		eq = strchr(line, '=');
-		if (!eq)
-			return fail(VMB_USAGE,
-				    "%s:%u: expected \"key = value\", found \"%.60s\"",
-				    path, first, line);
-		*eq = 0;
-		if (fn(path, first, strstrip(line), strstrip(eq + 1), arg) < 0)
-			return -VMB_USAGE;
-	}
-	return 0;
+	return bh_pairs_parse(text, pair, &r) < 0 ? -VMB_USAGE : 0;
 }
 
 int conf_read(const char *path, conf_fn fn, void *arg)
 {
 	_cleanup_free_ char *text = NULL;
-	int r = read_file(path, 1 << 20, &text, NULL);
+	int r = bh_read_file(path, 1 << 20, &text, NULL);
 
 	if (r < 0)
 		return fail(VMB_MISSING, "cannot read %s: %s", path,
@@ -74,7 +63,7 @@ int conf_read(const char *path, conf_fn fn, void *arg)
 }
 
 static int set(const char *file, unsigned int line, const char *key,
-	       const char *value, void *arg _unused_)
+	       const char *value, void *arg __unused_arg)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
 		if (!streq(settings[i].key, key))

@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include <bulkhead/run.h>
+
 #include "fs.h"
 #include "guestfs.h"
-#include "run.h"
+#include "ns.h"
 
 struct watch {
 	const struct {
@@ -55,9 +57,9 @@ static void watch_line(const char *line, void *arg)
 	for (size_t i = 0; i < w->n; i++)
 		if (strstr(line, w->phase[i].text))
 			progress(w->phase[i].phase, w->phase[i].pct);
-	if (startswith(line, "E:") || startswith(line, "W: Failure") ||
-	    startswith(line, "Error:") || startswith(line, "Err:"))
-		if (!*w->error || startswith(line, "E: ") || startswith(line, "Error:"))
+	if (bh_startswith(line, "E:") || bh_startswith(line, "W: Failure") ||
+	    bh_startswith(line, "Error:") || bh_startswith(line, "Err:"))
+		if (!*w->error || bh_startswith(line, "E: ") || bh_startswith(line, "Error:"))
 			snprintf(w->error, sizeof(w->error), "%s", line);
 	if (*line)
 		snprintf(w->last, sizeof(w->last), "%s", line);
@@ -69,13 +71,13 @@ static void watch_line(const char *line, void *arg)
 static int host_mirrors(const struct recipe *r, struct strv *ret)
 {
 	const char *av[] = { "apt-get", "--print-uris", "update", NULL };
-	_cleanup_buf_ struct buf out = { 0 };
+	_cleanup_free_ char *out = NULL;
 	_cleanup_free_ char *base = NULL, *security = NULL;
 	bool ubuntu = streq(r->distribution, "ubuntu");
 	char *save = NULL;
 
-	if (run(av, RUN_QUIET, &out, NULL) == 0 && out.s)
-		for (char *l = strtok_r(out.s, "\n", &save); l;
+	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, &out, NULL) == 0 && out)
+		for (char *l = strtok_r(out, "\n", &save); l;
 		     l = strtok_r(NULL, "\n", &save)) {
 			char *uri = l + 1, *rel = strstr(l, "/dists/"), *end;
 
@@ -85,7 +87,7 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 				continue;
 			*rel = *end = 0;
 			rel += 7;
-			if (endswith(rel, "-security") && !security)
+			if (bh_endswith(rel, "-security") && !security)
 				security = strdup(uri);
 			else if (!strchr(rel, '-') && !base)
 				base = strdup(uri);
@@ -155,7 +157,7 @@ static int run_debootstrap(const struct fill_recipe *f, const char *mnt,
 {
 	/* debootstrap takes one bare URL: the first line's. */
 	_cleanup_strv_ struct strv words = { 0 };
-	_cleanup_free_ char *inc = xasprintf("--include=%s", include);
+	_cleanup_free_ char *inc = bh_asprintf("--include=%s", include);
 	const char *url = NULL;
 	int rc;
 
@@ -168,7 +170,7 @@ static int run_debootstrap(const struct fill_recipe *f, const char *mnt,
 		const char *av[] = { "debootstrap", "--variant=minbase", inc,
 				     f->recipe->suite, mnt, url, NULL };
 
-		rc = run_lines(av, watch_line, w);
+		rc = bh_run_lines(av, BH_RUN_TIED, watch_line, w);
 	}
 	return rc ? source_failed("debootstrap", rc, w) : 0;
 }
@@ -193,7 +195,7 @@ static int run_mmdebstrap(const struct fill_recipe *f, const char *mnt,
 		rc = strv_add(&av, mirrors->v[i]);
 	if (rc < 0)
 		return oom();
-	rc = run_lines((const char *const *)av.v, watch_line, w);
+	rc = bh_run_lines((const char *const *)av.v, BH_RUN_TIED, watch_line, w);
 	return rc ? source_failed("mmdebstrap", rc, w) : 0;
 }
 
@@ -244,9 +246,9 @@ int fill_debian(const char *mnt, void *arg)
 	if (!include)
 		return oom();
 	progress("starting", 1);
-	if (have_program("mmdebstrap"))
+	if (bh_have_program("mmdebstrap"))
 		r = run_mmdebstrap(f, mnt, include, &mirrors, &w);
-	else if (have_program("debootstrap"))
+	else if (bh_have_program("debootstrap"))
 		r = run_debootstrap(f, mnt, include, &mirrors, &w);
 	else
 		r = fail(VMB_MISSING,
@@ -268,7 +270,7 @@ int fill_dnf(const char *mnt, void *arg)
 					       NULL };
 	int r;
 
-	if (!have_program("dnf"))
+	if (!bh_have_program("dnf"))
 		return fail(VMB_MISSING, "building %s needs dnf; install it",
 			    f->recipe->name);
 	r = strv_split(&av,
@@ -284,7 +286,7 @@ int fill_dnf(const char *mnt, void *arg)
 		if (r >= 0)
 			r = strv_addf(&av, "--repofrompath=bulkhead,%s", mirror);
 		/* A directory of one's own has no key. */
-		if (r >= 0 && (startswith(mirror, "/") || startswith(mirror, "file:")))
+		if (r >= 0 && (bh_startswith(mirror, "/") || bh_startswith(mirror, "file:")))
 			r = strv_add(&av, "--setopt=bulkhead.gpgcheck=0");
 	}
 	if (r >= 0)
@@ -298,7 +300,7 @@ int fill_dnf(const char *mnt, void *arg)
 	if (r < 0)
 		return r;
 	progress("resolving dependencies", 2);
-	r = run_lines((const char *const *)av.v, watch_line, &w);
+	r = bh_run_lines((const char *const *)av.v, BH_RUN_TIED, watch_line, &w);
 	if (r)
 		return source_failed("dnf", r, &w);
 	for (size_t i = 0; i < f->recipe->run.n; i++) {

@@ -17,11 +17,12 @@
 #include <json-c/json.h>
 #include <sys/stat.h>
 
+#include <bulkhead/run.h>
+
 #include "fs.h"
 #include "guestfs.h"
 #include "image.h"
 #include "inguest.h"
-#include "run.h"
 
 static struct archive *open_archive(int fd)
 {
@@ -74,12 +75,12 @@ static bool whiteout(const char *path)
 	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	_cleanup_free_ char *victim = NULL;
 
-	if (!startswith(base, ".wh."))
+	if (!bh_startswith(base, ".wh."))
 		return false;
 	if (streq(base, ".wh..wh..opq"))
-		victim = xasprintf("/%.*s", (int)(base - path), path);
+		victim = bh_asprintf("/%.*s", (int)(base - path), path);
 	else
-		victim = xasprintf("/%.*s%s", (int)(base - path), path, base + 4);
+		victim = bh_asprintf("/%.*s%s", (int)(base - path), path, base + 4);
 	if (victim && !strstr(victim, "..") && strlen(victim) > 1)
 		(void)rm_rf(victim);
 	if (victim && streq(base, ".wh..wh..opq"))
@@ -108,9 +109,9 @@ static int unpack(int fd, const char *name, bool layers, const char *into)
 		const char *p = archive_entry_pathname(e);
 		const char *l = archive_entry_hardlink(e);
 
-		while (p && (*p == '/' || startswith(p, "./")))
+		while (p && (*p == '/' || bh_startswith(p, "./")))
 			p += *p == '/' ? 1 : 2;
-		if (!p || !*p || startswith(p, "dev/"))
+		if (!p || !*p || bh_startswith(p, "dev/"))
 			continue;
 		if (layers && whiteout(p))
 			continue;
@@ -161,10 +162,10 @@ static const char *str(json_object *o, const char *key)
 /* "sha256:HEX" -> the blob's path; refuses anything else. */
 static char *blob_path(const char *digest)
 {
-	if (!digest || !startswith(digest, "sha256:") ||
+	if (!digest || !bh_startswith(digest, "sha256:") ||
 	    strspn(digest + 7, "0123456789abcdef") != strlen(digest + 7))
 		return NULL;
-	return xasprintf("/.import/blobs/sha256/%s", digest + 7);
+	return bh_asprintf("/.import/blobs/sha256/%s", digest + 7);
 }
 
 /* The layers' paths, from docker's manifest.json or OCI's index.json. */
@@ -249,12 +250,12 @@ static bool is_oci(const char *file)
 	       archive_read_next_header(a, &e) == ARCHIVE_OK) {
 		const char *p = archive_entry_pathname(e);
 
-		while (*p == '/' || startswith(p, "./"))
+		while (*p == '/' || bh_startswith(p, "./"))
 			p += *p == '/' ? 1 : 2;
 		yes = streq(p, "oci-layout") || streq(p, "manifest.json") ||
 		      streq(p, "index.json");
-		root = startswith(p, "bin") || startswith(p, "etc") ||
-		       startswith(p, "usr") || startswith(p, "rootfs/");
+		root = bh_startswith(p, "bin") || bh_startswith(p, "etc") ||
+		       bh_startswith(p, "usr") || bh_startswith(p, "rootfs/");
 	}
 	if (a)
 		archive_read_free(a);
@@ -270,8 +271,8 @@ static int lift_rootfs(void)
 	if (access("/etc", F_OK) == 0 || !(d = opendir("/rootfs")))
 		return 0;
 	while ((de = readdir(d))) {
-		_cleanup_free_ char *from = xasprintf("/rootfs/%s", de->d_name);
-		_cleanup_free_ char *to = xasprintf("/%s", de->d_name);
+		_cleanup_free_ char *from = bh_asprintf("/rootfs/%s", de->d_name);
+		_cleanup_free_ char *to = bh_asprintf("/%s", de->d_name);
 
 		if (!streq(de->d_name, ".") && !streq(de->d_name, "..") &&
 		    rename(from, to) < 0) {
@@ -332,14 +333,14 @@ int fill_tar(const char *mnt, void *arg)
 
 static int copy_tree(const char *from, const char *to)
 {
-	_cleanup_free_ char *src = xasprintf("%s/.", from);
+	_cleanup_free_ char *src = bh_asprintf("%s/.", from);
 	const char *av[] = { "cp", "-a", "--one-file-system", "--reflink=never",
 			     src,  to,	 NULL };
-	_cleanup_buf_ struct buf err = { 0 };
+	_cleanup_free_ char *err = NULL;
 
-	if (run(av, RUN_QUIET, NULL, &err))
+	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err))
 		return fail(VMB_FAILED, "copying the image's files: %s",
-			    err.s ? strstrip(err.s) : "cp failed");
+			    err ? bh_strip(err) : "cp failed");
 	return 0;
 }
 
@@ -347,7 +348,7 @@ int fill_image(const char *mnt, void *arg)
 {
 	const struct fill_import *f = arg;
 	struct image img = { 0 };
-	_cleanup_free_ char *boot_to = xasprintf("%s/boot", mnt);
+	_cleanup_free_ char *boot_to = bh_asprintf("%s/boot", mnt);
 	int r = image_mount(f->file, &img);
 
 	if (r < 0)

@@ -13,8 +13,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <bulkhead/run.h>
+
 #include "fs.h"
-#include "run.h"
 
 static const char rc_script[] =
 	"#!/bin/sh\n"
@@ -133,12 +134,12 @@ const char *find_busybox(void)
 
 static int copy_program(const char *from, const char *mnt, const char *to)
 {
-	_cleanup_free_ char *dst = xasprintf("%s/%s", mnt, to);
+	_cleanup_free_ char *dst = bh_asprintf("%s/%s", mnt, to);
 	_cleanup_free_ char *data = NULL;
 	_cleanup_close_ int fd = -1;
 	size_t n;
 
-	if (!dst || read_file(from, 64u << 20, &data, &n) < 0)
+	if (!dst || bh_read_file(from, 64u << 20, &data, &n) < 0)
 		return fail(VMB_MISSING, "cannot read %s: %m", from);
 	fd = open(dst, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
 	if (fd < 0 || write(fd, data, n) != (ssize_t)n || fchmod(fd, 0755) < 0)
@@ -151,17 +152,17 @@ static int install_links(const char *mnt)
 	const char *av[] = { "chroot",	  mnt,	"/bin/busybox",
 			     "--install", "-s", NULL };
 
-	return run(av, RUN_QUIET, NULL, NULL);
+	return bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL);
 }
 
-int fill_tiny(const char *mnt, void *arg _unused_)
+int fill_tiny(const char *mnt, void *arg __unused_arg)
 {
 	static const char *const dirs[] = { "bin", "sbin", "etc", "proc", "sys",
 					    "dev", "run", "tmp", "root", "mnt",
 					    "usr", "usr/bin", "usr/sbin", "var",
 					    "var/log", "home", "lib" };
-	_cleanup_free_ char *console = xasprintf("%s/dev/console", mnt);
-	_cleanup_free_ char *null = xasprintf("%s/dev/null", mnt);
+	_cleanup_free_ char *console = bh_asprintf("%s/dev/console", mnt);
+	_cleanup_free_ char *null = bh_asprintf("%s/dev/null", mnt);
 	const char *bb = find_busybox();
 	int r = 0;
 
@@ -170,9 +171,9 @@ int fill_tiny(const char *mnt, void *arg _unused_)
 		return fail(VMB_MISSING,
 			    "the tiny template needs a static busybox; install busybox-static");
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		_cleanup_free_ char *d = xasprintf("%s/%s", mnt, dirs[i]);
+		_cleanup_free_ char *d = bh_asprintf("%s/%s", mnt, dirs[i]);
 
-		if (!d || mkdir_p(d, streq(dirs[i], "tmp")  ? 01777 :
+		if (!d || bh_mkdir_p(d, streq(dirs[i], "tmp")  ? 01777 :
 				     streq(dirs[i], "root") ? 0700 :
 							      0755) < 0)
 			return fail(VMB_FAILED, "cannot make %s: %m", d);
@@ -181,9 +182,9 @@ int fill_tiny(const char *mnt, void *arg _unused_)
 	if (r >= 0 && install_links(mnt) != 0)
 		r = fail(VMB_FAILED, "busybox --install failed");
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(files); i++) {
-		_cleanup_free_ char *p = xasprintf("%s/%s", mnt, files[i].path);
+		_cleanup_free_ char *p = bh_asprintf("%s/%s", mnt, files[i].path);
 
-		if (!p || write_file(p, files[i].text, files[i].mode) < 0)
+		if (!p || bh_fill_file(p, files[i].text, strlen(files[i].text), files[i].mode) < 0)
 			r = fail(VMB_FAILED, "cannot write %s: %m", p);
 	}
 	if (r >= 0)

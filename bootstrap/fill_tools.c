@@ -76,13 +76,13 @@ static int install_tools(const char *helper, size_t n)
 	return r;
 }
 
-int fill_guest_tools(const char *mnt _unused_)
+int fill_guest_tools(const char *mnt __unused_arg)
 {
 	_cleanup_free_ char *data = NULL;
 	size_t n;
 	int r;
 
-	if (read_file(LIBEXECDIR "/guest-ready", 16u << 20, &data, &n) < 0)
+	if (bh_read_file(LIBEXECDIR "/guest-ready", 16u << 20, &data, &n) < 0)
 		return fail(VMB_MISSING, "cannot read %s: %m",
 			    LIBEXECDIR "/guest-ready");
 	r = guestfs_enter();
@@ -99,7 +99,7 @@ static char *newest_kernel(void)
 	char *best = NULL;
 
 	for (int i = n - 1; i >= 0; i--) {
-		if (!best && startswith(list[i]->d_name, "vmlinuz-") &&
+		if (!best && bh_startswith(list[i]->d_name, "vmlinuz-") &&
 		    !strstr(list[i]->d_name, "rescue"))
 			best = strdup(list[i]->d_name + strlen("vmlinuz-"));
 		free(list[i]);
@@ -126,8 +126,8 @@ static int write_menu(const char *uuid)
 	if (!ver)
 		return fail(VMB_FAILED,
 			    "boot mode disk: no kernel was installed in the template (boot-packages in the recipe)");
-	deb = xasprintf("/boot/initrd.img-%s", ver);
-	el = xasprintf("/boot/initramfs-%s.img", ver);
+	deb = bh_asprintf("/boot/initrd.img-%s", ver);
+	el = bh_asprintf("/boot/initramfs-%s.img", ver);
 	return inguest_writef(
 		"/boot/grub/grub.cfg", 0644,
 		"# First menu, by vm-bootstrap; update-grub replaces it.\n"
@@ -138,7 +138,7 @@ static int write_menu(const char *uuid)
 		ver, ver, uuid, access(deb, F_OK) == 0 ? deb : el);
 }
 
-int fill_boot_menu(const char *mnt _unused_, const char *uuid)
+int fill_boot_menu(const char *mnt __unused_arg, const char *uuid)
 {
 	int r = guestfs_enter();
 

@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "run.h"
+#include <bulkhead/run.h>
+
 #include "util.h"
 
 void progress(const char *what, unsigned int percent)
@@ -93,7 +94,7 @@ int fs_check_type(const char *type)
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		if (!streq(known[i].type, type))
 			continue;
-		if (have_program(known[i].tool))
+		if (bh_have_program(known[i].tool))
 			return 0;
 		return fail(VMB_MISSING,
 			    "%s needs the program %s, which is not installed",
@@ -105,23 +106,23 @@ int fs_check_type(const char *type)
 
 static int tool(const char *const argv[], int ok_max)
 {
-	_cleanup_buf_ struct buf out = { 0 }, err = { 0 };
-	int rc = run(argv, RUN_QUIET, &out, &err);
+	_cleanup_free_ char *out = NULL, *err = NULL;
+	int rc = bh_run(argv, BH_RUN_TIED | BH_RUN_QUIET, &out, &err);
 
 	if (rc <= ok_max)
 		return 0;
 	if (rc == 127)
 		return fail(VMB_MISSING, "%s is not installed", argv[0]);
 	return fail(VMB_FAILED, "%s: %s", argv[0],
-		    err.s && *strstrip(err.s) ? strstrip(err.s) :
-		    out.s		      ? strstrip(out.s) :
+		    err && *bh_strip(err) ? bh_strip(err) :
+		    out		      ? bh_strip(out) :
 						"failed");
 }
 
 int fs_make(const char *dev, const char *type, const char *uuid,
 	    const char *features)
 {
-	_cleanup_free_ char *m = xasprintf("uuid=%s", uuid);
+	_cleanup_free_ char *m = bh_asprintf("uuid=%s", uuid);
 	const char *ext[] = {
 		"mke2fs", "-q", "-F", "-t", type, "-U", uuid, "-m", "1", "-O",
 		features ? features : "metadata_csum,metadata_csum_seed,64bit",
@@ -146,7 +147,7 @@ int fs_repair(const char *dev, const char *type)
 	const char *ext[] = { "e2fsck", "-p", dev, NULL };
 
 	/* XFS and btrfs replay their logs when they are mounted. */
-	return startswith(type, "ext") ? tool(ext, 1) : 0;
+	return bh_startswith(type, "ext") ? tool(ext, 1) : 0;
 }
 
 int fs_set_uuid(const char *dev, const char *type, const char *uuid)
@@ -160,7 +161,7 @@ int fs_set_uuid(const char *dev, const char *type, const char *uuid)
 		return tool(xfs, 0);
 	if (streq(type, "btrfs"))
 		return tool(btr, 0);
-	if (run(ext, RUN_QUIET, NULL, NULL) == 0)
+	if (bh_run(ext, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL) == 0)
 		return 0;
 	/* Older file systems want a fresh check before a new UUID. */
 	if (tool(fsck, 1) < 0)
@@ -272,7 +273,7 @@ int fs_copy(const char *src, const char *dst, const char *type,
 	if (in < 0 || out < 0 || !chunk)
 		return fail(VMB_FAILED, "cannot open %s: %m",
 			    in < 0 ? src : dst);
-	if (type && startswith(type, "ext") &&
+	if (type && bh_startswith(type, "ext") &&
 	    ext2fs_open(src, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0,
 			0, unix_io_manager, &fs) == 0) {
 		r = ext2fs_read_block_bitmap(fs) ?

@@ -47,7 +47,7 @@ bool guest_exists(const char *name)
 
 char *guest_owner_tag(const char *name)
 {
-	return xasprintf(TAG_GUEST "%s", name);
+	return bh_asprintf(TAG_GUEST "%s", name);
 }
 
 char *time_now_text(void)
@@ -121,7 +121,7 @@ char *guest_to_json(const struct guest *g)
 	for (size_t i = 0; i < g->n_nics; i++)
 		json_object_array_add(nics, nic_json(&g->nics[i]));
 	json_object_object_add(o, "nics", nics);
-	text = xasprintf("%s\n", json_object_to_json_string_ext(
+	text = bh_asprintf("%s\n", json_object_to_json_string_ext(
 					 o, JSON_C_TO_STRING_PRETTY |
 						    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
@@ -215,7 +215,7 @@ int guest_load(const char *name, struct guest *ret)
 
 	if (!path)
 		return oom();
-	r = read_file(path, 1 << 20, &text, NULL);
+	r = bh_read_file(path, 1 << 20, &text, NULL);
 	if (r == -ENOENT && guest_exists(name))
 		return fail(VMB_CONFLICT,
 			    "guest %s was not made by vm-bootstrap; its volumes are left alone",
@@ -241,7 +241,7 @@ int guest_names(struct strv *ret)
 	for (int i = 0; i < n; i++) {
 		char *name = list[i]->d_name;
 
-		if (*name != '.' && endswith(name, ".json")) {
+		if (*name != '.' && bh_endswith(name, ".json")) {
 			name[strlen(name) - 5] = 0;
 			(void)strv_add(ret, name);
 		}
@@ -261,7 +261,7 @@ bool guest_mac_taken(const char *mac, const char *except)
 		_cleanup_free_ char *text = NULL;
 
 		if (!streq(names.v[i], except) && path &&
-		    read_file(path, 1 << 20, &text, NULL) >= 0 &&
+		    bh_read_file(path, 1 << 20, &text, NULL) >= 0 &&
 		    strstr(text, mac))
 			return true;
 	}
@@ -309,9 +309,9 @@ static int newest_domu(struct guest *g)
 	int n = scandir(dir, &list, NULL, versionsort);
 
 	for (int i = n - 1; i >= 0; i--) {
-		_cleanup_free_ char *k = xasprintf("%s/%s/vmlinuz", dir,
+		_cleanup_free_ char *k = bh_asprintf("%s/%s/vmlinuz", dir,
 						   list[i]->d_name);
-		_cleanup_free_ char *rd = xasprintf("%s/%s/initrd", dir,
+		_cleanup_free_ char *rd = bh_asprintf("%s/%s/initrd", dir,
 						    list[i]->d_name);
 
 		if (*list[i]->d_name != '.' && !g->kernel && k && rd &&
@@ -336,10 +336,10 @@ static int newest_host(struct guest *g)
 		const char *f = list[i]->d_name;
 		_cleanup_free_ char *dep = NULL;
 
-		if (startswith(f, "vmlinuz-") && !g->kernel) {
-			dep = xasprintf("/lib/modules/%s/modules.dep", f + 8);
+		if (bh_startswith(f, "vmlinuz-") && !g->kernel) {
+			dep = bh_asprintf("/lib/modules/%s/modules.dep", f + 8);
 			if (dep && access(dep, R_OK) == 0) {
-				g->kernel = xasprintf("/boot/%s", f);
+				g->kernel = bh_asprintf("/boot/%s", f);
 				r = initrd_for(f + 8, &g->ramdisk);
 			}
 		}
@@ -355,7 +355,7 @@ int guest_choose_kernel(struct guest *g, const char *args)
 	int r;
 
 	free(g->extra);
-	g->extra = xasprintf("console=hvc0%s%s", args && *args ? " " : "",
+	g->extra = bh_asprintf("console=hvc0%s%s", args && *args ? " " : "",
 			     args ? args : "");
 	if (!g->extra)
 		return oom();

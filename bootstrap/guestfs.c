@@ -11,8 +11,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <bulkhead/run.h>
+
 #include "fs.h"
-#include "run.h"
+#include "ns.h"
 #include "util.h"
 
 #define EXT4_RESIZE _IOW('f', 16, uint64_t)
@@ -28,11 +30,11 @@ int guestfs_mount(const char *dev, const char *type, bool ro, bool untrusted)
 {
 	unsigned long flags = MS_NOATIME | (ro ? MS_RDONLY : 0) |
 			      (untrusted ? MS_NODEV | MS_NOSUID | MS_NOEXEC : 0);
-	const char *opts = startswith(type, "ext") ? "noinit_itable" : "";
+	const char *opts = bh_startswith(type, "ext") ? "noinit_itable" : "";
 
 	if (streq(type, "xfs"))
 		opts = ro ? "nouuid,norecovery" : "nouuid";
-	if (mkdir_p(guestfs_mnt(), 0700) < 0)
+	if (bh_mkdir_p(guestfs_mnt(), 0700) < 0)
 		return fail(VMB_FAILED, "cannot make %s: %m", guestfs_mnt());
 	if (mount(dev, guestfs_mnt(), type, flags, opts) < 0)
 		return fail(VMB_FAILED, "cannot mount %s (%s): %m", dev, type);
@@ -46,7 +48,7 @@ int guestfs_umount(void)
 					     "sys",	"run" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(inner); i++) {
-		_cleanup_free_ char *p = xasprintf("%s/%s", guestfs_mnt(),
+		_cleanup_free_ char *p = bh_asprintf("%s/%s", guestfs_mnt(),
 						   inner[i]);
 
 		if (p)
@@ -84,7 +86,7 @@ int guestfs_shell(const char *command, void (*line)(const char *, void *),
 	const char *av[] = { "chroot", guestfs_mnt(), "/bin/sh", "-c", command,
 			     NULL };
 
-	return line ? run_lines(av, line, arg) : run(av, 0, NULL, NULL);
+	return line ? bh_run_lines(av, BH_RUN_TIED, line, arg) : bh_run(av, BH_RUN_TIED, NULL, NULL);
 }
 
 static int grow_ext(const char *dev)
@@ -114,9 +116,9 @@ static int grow_mounted(const char *dev, const char *type)
 			      "max",   guestfs_mnt(), NULL };
 	int rc;
 
-	if (startswith(type, "ext"))
+	if (bh_startswith(type, "ext"))
 		return grow_ext(dev);
-	rc = run(streq(type, "xfs") ? xfs : btr, RUN_QUIET, NULL, NULL);
+	rc = bh_run(streq(type, "xfs") ? xfs : btr, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL);
 	return rc ? fail(VMB_FAILED, "cannot grow the %s file system on %s",
 			 type, dev) :
 		    0;
@@ -147,14 +149,14 @@ int guestfs_grow(const char *dev)
 		return -VMB_FAILED;
 	if (!type || fs_repair(dev, type) < 0)
 		return type ? -VMB_FAILED : 0;
-	return ns_run(grow_fn, (void *)(uintptr_t)dev, NULL);
+	return ns_run(grow_fn, (void *)(uintptr_t)dev);
 }
 
 static int run_roles(const struct strv *roles)
 {
 	for (size_t i = 0; roles && i < roles->n; i++) {
 		const char *av[] = { roles->v[i], guestfs_mnt(), NULL };
-		int rc = run(av, 0, NULL, NULL);
+		int rc = bh_run(av, BH_RUN_TIED, NULL, NULL);
 
 		if (rc)
 			return fail(VMB_FAILED, "role %s failed (exit code %d)",
@@ -171,13 +173,13 @@ static int run_scripts(const struct strv *scripts)
 		return 0;
 	r = chroot_prepare(guestfs_mnt());
 	for (size_t i = 0; r >= 0 && i < scripts->n; i++) {
-		_cleanup_free_ char *dst = xasprintf("%s/dev/.hook",
+		_cleanup_free_ char *dst = bh_asprintf("%s/dev/.hook",
 						     guestfs_mnt());
 		_cleanup_free_ char *text = NULL;
 		int rc;
 
-		if (!dst || read_file(scripts->v[i], 1 << 20, &text, NULL) < 0 ||
-		    write_file(dst, text, 0700) < 0)
+		if (!dst || bh_read_file(scripts->v[i], 1 << 20, &text, NULL) < 0 ||
+		    bh_fill_file(dst, text, strlen(text), 0700) < 0)
 			return fail(VMB_FAILED, "cannot copy script %s: %m",
 				    scripts->v[i]);
 		rc = guestfs_shell("exec /dev/.hook", NULL, NULL);
@@ -221,5 +223,5 @@ static int customize_fn(void *arg)
 
 int guestfs_customize(const struct guestfs_job *job)
 {
-	return ns_run(customize_fn, (void *)(uintptr_t)job, NULL);
+	return ns_run(customize_fn, (void *)(uintptr_t)job);
 }

@@ -9,13 +9,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <bulkhead/run.h>
+
 #include "inguest.h"
-#include "run.h"
 
 int hostkeys_make(struct hostkeys *k, const char *mnt)
 {
 	static const char *const types[] = { "ed25519", "ecdsa" };
-	_cleanup_free_ char *sshd = xasprintf("%s/etc/ssh", mnt);
+	_cleanup_free_ char *sshd = bh_asprintf("%s/etc/ssh", mnt);
 	static const char dir[] = "/run/bulkhead/keys";
 	struct stat st;
 
@@ -23,27 +24,27 @@ int hostkeys_make(struct hostkeys *k, const char *mnt)
 	if (!sshd || lstat(sshd, &st) < 0 || !S_ISDIR(st.st_mode))
 		return 0;
 	k->wanted = true;
-	if (!have_program("ssh-keygen"))
+	if (!bh_have_program("ssh-keygen"))
 		return fail(VMB_MISSING,
 			    "ssh-keygen is needed for the guest's host keys; install openssh-client");
-	if (mkdir_p(dir, 0700) < 0 ||
+	if (bh_mkdir_p(dir, 0700) < 0 ||
 	    mount("tmpfs", dir, "tmpfs", MS_NODEV | MS_NOSUID, "mode=700") < 0)
 		return fail(VMB_FAILED, "cannot mount a tmpfs on %s: %m", dir);
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		_cleanup_free_ char *f = xasprintf("%s/%s", dir, types[i]);
-		_cleanup_free_ char *pub = xasprintf("%s.pub", f);
+		_cleanup_free_ char *f = bh_asprintf("%s/%s", dir, types[i]);
+		_cleanup_free_ char *pub = bh_asprintf("%s.pub", f);
 		const char *av[] = { "ssh-keygen", "-q", "-t", types[i], "-N",
 				     "", "-C", "", "-f", f, NULL };
 
-		if (!f || !pub || run(av, RUN_QUIET, NULL, NULL) ||
-		    read_file(f, 65536, &k->key[k->n].text, NULL) < 0 ||
-		    read_file(pub, 65536, &k->key[k->n + 1].text, NULL) < 0)
+		if (!f || !pub || bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL) ||
+		    bh_read_file(f, 65536, &k->key[k->n].text, NULL) < 0 ||
+		    bh_read_file(pub, 65536, &k->key[k->n + 1].text, NULL) < 0)
 			return fail(VMB_FAILED, "ssh-keygen -t %s failed",
 				    types[i]);
-		k->key[k->n].name = xasprintf("/etc/ssh/ssh_host_%s_key",
+		k->key[k->n].name = bh_asprintf("/etc/ssh/ssh_host_%s_key",
 					      types[i]);
 		k->key[k->n++].mode = 0600;
-		k->key[k->n].name = xasprintf("/etc/ssh/ssh_host_%s_key.pub",
+		k->key[k->n].name = bh_asprintf("/etc/ssh/ssh_host_%s_key.pub",
 					      types[i]);
 		k->key[k->n++].mode = 0644;
 	}
@@ -84,7 +85,7 @@ static int set_names(const struct identity *id)
 		buf_addf(&b, "::1\tlocalhost ip6-localhost ip6-loopback\n");
 	for (char *l = hosts ? strtok_r(hosts, "\n", &save) : NULL; l;
 	     l = strtok_r(NULL, "\n", &save))
-		if (!startswith(l, "127.0.1.1") && !startswith(l, "127.0.0.1"))
+		if (!bh_startswith(l, "127.0.1.1") && !bh_startswith(l, "127.0.0.1"))
 			buf_addf(&b, "%s\n", l);
 	return inguest_write("/etc/hosts", b.s, 0644);
 }
@@ -116,7 +117,7 @@ static void remove_matching(const char *dir, const char *prefix)
 	struct dirent *de;
 
 	while (d && (de = readdir(d)))
-		if (*de->d_name != '.' && startswith(de->d_name, prefix))
+		if (*de->d_name != '.' && bh_startswith(de->d_name, prefix))
 			(void)unlinkat(dirfd(d), de->d_name, 0);
 	if (d)
 		closedir(d);
@@ -162,7 +163,7 @@ char *fstab_rewrite(const char *old, const struct identity *id)
 		return NULL;
 	buf_addf(&b, "UUID=%s / %s defaults%s 0 %d\n", id->root_uuid, id->fstype,
 		 streq(id->fstype, "ext3") ? "" : ",x-systemd.growfs",
-		 startswith(id->fstype, "ext") ? 1 : 0);
+		 bh_startswith(id->fstype, "ext") ? 1 : 0);
 	if (id->swap_uuid)
 		buf_addf(&b, "UUID=%s none swap sw 0 0\n", id->swap_uuid);
 	for (char *l = strtok_r(copy, "\n", &save); l;
@@ -174,7 +175,7 @@ char *fstab_rewrite(const char *old, const struct identity *id)
 		    (streq(where, "/") || streq(type, "swap")))
 			continue;
 		/* The installer's notes on devices that are not here. */
-		if (startswith(l, "# UNCONFIGURED"))
+		if (bh_startswith(l, "# UNCONFIGURED"))
 			continue;
 		buf_addf(&b, "%s\n", l);
 	}
@@ -240,7 +241,7 @@ static int enable_networkd(void)
 {
 	static const char link_[] =
 		"/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
-	int r = mkdir_p("/etc/systemd/system/multi-user.target.wants", 0755);
+	int r = bh_mkdir_p("/etc/systemd/system/multi-user.target.wants", 0755);
 
 	if (r >= 0 && symlink("/lib/systemd/system/systemd-networkd.service",
 			      link_) < 0 && errno != EEXIST)

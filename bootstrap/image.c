@@ -9,10 +9,11 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <bulkhead/run.h>
+
 #include "fill.h"
 #include "guestfs.h"
 #include "inguest.h"
-#include "run.h"
 
 #define DIR_ROOT "/run/bulkhead/image/root"
 #define DIR_BOOT "/run/bulkhead/image/boot"
@@ -86,7 +87,7 @@ static int partitions(const char *file, struct part *parts, unsigned int *n)
 
 static bool is_linux_fs(const char *type)
 {
-	return startswith(type, "ext") || streq(type, "xfs") ||
+	return bh_startswith(type, "ext") || streq(type, "xfs") ||
 	       streq(type, "btrfs");
 }
 
@@ -106,20 +107,20 @@ bool import_is_image(const char *file)
 
 static int mount_part(const char *file, const struct part *p, const char *dir)
 {
-	_cleanup_free_ char *opts = xasprintf(
+	_cleanup_free_ char *opts = bh_asprintf(
 		"ro,nodev,nosuid,noexec,loop,offset=%llu,sizelimit=%llu%s",
 		(unsigned long long)p->off, (unsigned long long)p->size,
-		startswith(p->type, "ext") ? ",noload" :
+		bh_startswith(p->type, "ext") ? ",noload" :
 		streq(p->type, "xfs")	   ? ",norecovery,nouuid" :
 					     "");
 	const char *av[] = { "mount", "-t", p->type, "-o", opts, file, dir, NULL };
-	_cleanup_buf_ struct buf err = { 0 };
+	_cleanup_free_ char *err = NULL;
 
-	if (!opts || mkdir_p(dir, 0700) < 0)
+	if (!opts || bh_mkdir_p(dir, 0700) < 0)
 		return oom();
-	return run(av, RUN_QUIET, NULL, &err) ?
+	return bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err) ?
 		       fail(VMB_SOURCE, "cannot mount a partition of %s: %s",
-			    file, err.s ? strstrip(err.s) : "") :
+			    file, err ? bh_strip(err) : "") :
 		       0;
 }
 

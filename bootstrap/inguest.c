@@ -40,7 +40,7 @@ int inguest_read(const char *path, char **ret_text)
 static int write_new(const char *path, const char *text, size_t n,
 		     unsigned int mode)
 {
-	_cleanup_free_ char *tmp = xasprintf("%s.bulkhead-new", path);
+	_cleanup_free_ char *tmp = bh_asprintf("%s.bulkhead-new", path);
 	_cleanup_free_ char *dir = strdup(path);
 	_cleanup_close_ int fd = -1;
 	struct stat st;
@@ -50,7 +50,7 @@ static int write_new(const char *path, const char *text, size_t n,
 		return oom();
 	*strrchr(dir, '/') = 0;
 	if (*dir && stat(dir, &st) < 0) {
-		r = mkdir_p(dir, 0755);
+		r = bh_mkdir_p(dir, 0755);
 		if (r < 0)
 			return fail(VMB_FAILED, "guest: cannot make %s: %s", dir,
 				    strerror(-r));
@@ -119,9 +119,9 @@ int inguest_replace_in_dir(const char *dir, const char *suffix,
 	while (r >= 0 && d && (de = readdir(d))) {
 		_cleanup_free_ char *p = NULL;
 
-		if (!endswith(de->d_name, suffix))
+		if (!bh_endswith(de->d_name, suffix))
 			continue;
-		p = xasprintf("%s/%s", dir, de->d_name);
+		p = bh_asprintf("%s/%s", dir, de->d_name);
 		r = p ? inguest_replace(p, from, to) : oom();
 	}
 	if (d)
@@ -150,7 +150,7 @@ char *colon_set_field(const char *text, const char *name, unsigned int field,
 	for (; field && *p && *p != '\n'; p++)
 		if (*p == ':')
 			field--;
-	return xasprintf("%.*s%s%s", (int)(p - text), text, value,
+	return bh_asprintf("%.*s%s%s", (int)(p - text), text, value,
 			 p + strcspn(p, ":\n"));
 }
 
@@ -161,7 +161,7 @@ char *group_add_member(const char *text, const char *group, const char *user)
 	if (!p)
 		return strdup(text);
 	end = p + strcspn(p, "\n");
-	return xasprintf("%.*s%s%s%s", (int)(end - text), text,
+	return bh_asprintf("%.*s%s%s%s", (int)(end - text), text,
 			 end > p && end[-1] == ':' ? "" : ",", user, end);
 }
 
@@ -182,8 +182,8 @@ unsigned long passwd_free_id(const char *passwd)
 
 static int write_keys(const char *home, unsigned long uid, const char *keys)
 {
-	_cleanup_free_ char *dir = xasprintf("%s/.ssh", home);
-	_cleanup_free_ char *file = xasprintf("%s/.ssh/authorized_keys", home);
+	_cleanup_free_ char *dir = bh_asprintf("%s/.ssh", home);
+	_cleanup_free_ char *file = bh_asprintf("%s/.ssh/authorized_keys", home);
 	int r;
 
 	if (!dir || !file)
@@ -206,8 +206,8 @@ static void copy_skel(const char *home, uid_t uid)
 	struct dirent *de;
 
 	while (d && (de = readdir(d))) {
-		_cleanup_free_ char *from = xasprintf("/etc/skel/%s", de->d_name);
-		_cleanup_free_ char *to = xasprintf("%s/%s", home, de->d_name);
+		_cleanup_free_ char *from = bh_asprintf("/etc/skel/%s", de->d_name);
+		_cleanup_free_ char *to = bh_asprintf("%s/%s", home, de->d_name);
 		_cleanup_free_ char *text = NULL;
 
 		if (from && to && inguest_read(from, &text) >= 0 &&
@@ -221,7 +221,7 @@ static void copy_skel(const char *home, uid_t uid)
 static int add_user(const struct identity *id)
 {
 	_cleanup_free_ char *passwd = NULL, *shadow = NULL, *group = NULL;
-	_cleanup_free_ char *home = xasprintf("/home/%s", id->user);
+	_cleanup_free_ char *home = bh_asprintf("/home/%s", id->user);
 	static const char *const extra[] = { "sudo", "wheel", "adm" };
 	unsigned long uid;
 	int r;
@@ -257,7 +257,7 @@ static int add_user(const struct identity *id)
 				   id->password_hash ? id->password_hash : "*");
 	if (r < 0)
 		return r;
-	if (mkdir_p(home, 0750) < 0 || lchown(home, (uid_t)uid, (gid_t)uid) < 0)
+	if (bh_mkdir_p(home, 0750) < 0 || lchown(home, (uid_t)uid, (gid_t)uid) < 0)
 		return fail(VMB_FAILED, "guest: cannot make %s: %m", home);
 	copy_skel(home, (uid_t)uid);
 	return id->ssh_keys ? write_keys(home, uid, id->ssh_keys) : 0;

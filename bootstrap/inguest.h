@@ -15,7 +15,7 @@ int inguest_read(const char *path, char **ret_text);
 /* New file with this content; makes parent directories. Fails aloud. */
 int inguest_write(const char *path, const char *text, unsigned int mode);
 int inguest_writef(const char *path, unsigned int mode, const char *fmt, ...)
-	_printf_(3, 4);
+	__printf_like(3, 4);
 /* Replaces all occurrences, if the file is there. */
 int inguest_replace(const char *path, const char *from, const char *to);
 int inguest_replace_in_dir(const char *dir, const char *suffix,

@@ -102,7 +102,7 @@ static bool is_module(const char *path, const char *name)
 		if ((base[i] == '-' ? '_' : base[i]) !=
 		    (name[i] == '-' ? '_' : name[i]))
 			return false;
-	return startswith(base + n, ".ko");
+	return bh_startswith(base + n, ".ko");
 }
 
 /* Dependencies first: modules.dep lists the nearest first. */
@@ -137,17 +137,17 @@ static int collect(const char *deps, struct strv *order)
 
 static int add_modules(struct archive *a, const char *dir)
 {
-	_cleanup_free_ char *depfile = xasprintf("%s/modules.dep", dir);
+	_cleanup_free_ char *depfile = bh_asprintf("%s/modules.dep", dir);
 	_cleanup_free_ char *deps = NULL;
 	_cleanup_strv_ struct strv order = { 0 };
 	_cleanup_buf_ struct buf list = { 0 };
-	int r = depfile ? read_file(depfile, 16u << 20, &deps, NULL) : -ENOMEM;
+	int r = depfile ? bh_read_file(depfile, 16u << 20, &deps, NULL) : -ENOMEM;
 
 	if (r >= 0)
 		r = collect(deps, &order);
 	for (size_t i = 0; r >= 0 && i < order.n; i++) {
-		_cleanup_free_ char *p = xasprintf("%s/%s", dir, order.v[i]);
-		_cleanup_free_ char *name = xasprintf("lib/%03zu.ko", i);
+		_cleanup_free_ char *p = bh_asprintf("%s/%s", dir, order.v[i]);
+		_cleanup_free_ char *name = bh_asprintf("lib/%03zu.ko", i);
 		_cleanup_buf_ struct buf b = { 0 };
 
 		if (!p || !name)
@@ -170,7 +170,7 @@ static int write_initrd(const char *file, const char *dir, const char *busybox)
 	struct archive *a = archive_write_new();
 	_cleanup_free_ char *bb = NULL;
 	size_t n;
-	int r = read_file(busybox, 64u << 20, &bb, &n);
+	int r = bh_read_file(busybox, 64u << 20, &bb, &n);
 
 	archive_write_set_format_cpio_newc(a);
 	archive_write_add_filter_gzip(a);
@@ -194,10 +194,10 @@ static int write_initrd(const char *file, const char *dir, const char *busybox)
 
 int initrd_for(const char *release, char **ret_path)
 {
-	_cleanup_free_ char *dir = xasprintf("/lib/modules/%s", release);
+	_cleanup_free_ char *dir = bh_asprintf("/lib/modules/%s", release);
 	_cleanup_free_ char *file = state_path("initrd/%s.img", release);
-	_cleanup_free_ char *tmp = xasprintf("%s.%d", file, (int)getpid());
-	_cleanup_free_ char *dep = xasprintf("%s/modules.dep", dir);
+	_cleanup_free_ char *tmp = bh_asprintf("%s.%d", file, (int)getpid());
+	_cleanup_free_ char *dep = bh_asprintf("%s/modules.dep", dir);
 	_cleanup_free_ char *where = state_path("initrd");
 	const char *bb = find_busybox();
 	struct stat have, mods;
@@ -212,7 +212,7 @@ int initrd_for(const char *release, char **ret_path)
 		if (!bb)
 			return fail(VMB_MISSING,
 				    "to boot guests with the host's kernel a static busybox is needed; install busybox-static, or a Bulkhead domU kernel package");
-		r = mkdir_p(where, 0755);
+		r = bh_mkdir_p(where, 0755);
 		if (r >= 0)
 			r = write_initrd(tmp, dir, bb);
 		if (r >= 0 && rename(tmp, file) < 0)
@@ -222,7 +222,7 @@ int initrd_for(const char *release, char **ret_path)
 			return fail(VMB_FAILED, "cannot make %s: %s", file,
 				    strerror(-r));
 		}
-		(void)fsync_dir_of(file);
+		(void)bh_sync_dir_of(file);
 	}
 	*ret_path = TAKE_PTR(file);
 	return 0;

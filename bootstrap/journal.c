@@ -51,14 +51,14 @@ void fault_point(const char *name)
 			fclose(f);
 		}
 	}
-	if (!colon || parse_uint(colon + 1, 100000, &at) < 0 || at != count)
+	if (!colon || bh_parse_u64(colon + 1, 10, 100000, &at) < 0 || at != count)
 		return;
-	if (startswith(how, "kill:")) {
+	if (bh_startswith(how, "kill:")) {
 		kill(getpid(), SIGKILL);
-	} else if (startswith(how, "stop:")) {
+	} else if (bh_startswith(how, "stop:")) {
 		fprintf(stderr, "fault point %lu: %s\n", count, name);
 		kill(getpid(), SIGSTOP);
-	} else if (startswith(how, "reset:")) {
+	} else if (bh_startswith(how, "reset:")) {
 		int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
 
 		if (fd >= 0 && write(fd, "b", 1) == 1)
@@ -190,7 +190,7 @@ int journal_begin(const char *kind, const char *name, const char *op,
 {
 	_cleanup_free_ char *dir = state_path("journal");
 	struct journal *j = calloc(1, sizeof(*j));
-	_cleanup_free_ char *head = xasprintf(JOURNAL_HEAD " %s\n", op);
+	_cleanup_free_ char *head = bh_asprintf(JOURNAL_HEAD " %s\n", op);
 	int r;
 
 	if (!j || !dir || !head) {
@@ -198,7 +198,7 @@ int journal_begin(const char *kind, const char *name, const char *op,
 		return oom();
 	}
 	j->fd = -1;
-	r = mkdir_p(dir, 0700);
+	r = bh_mkdir_p(dir, 0700);
 	j->path = state_path("journal/%s.%s", kind, name);
 	if (r >= 0 && j->path)
 		j->fd = open(j->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
@@ -209,7 +209,7 @@ int journal_begin(const char *kind, const char *name, const char *op,
 		return r;
 	}
 	if (write(j->fd, head, strlen(head)) < 0 || fsync(j->fd) < 0 ||
-	    fsync_dir_of(j->path) < 0) {
+	    bh_sync_dir_of(j->path) < 0) {
 		r = fail(VMB_FAILED, "cannot write journal %s: %m", j->path);
 		(void)unlink(j->path);
 		journal_free(j);
@@ -233,7 +233,7 @@ static int forget(struct journal *j)
 {
 	if (unlink(j->path) < 0 && errno != ENOENT)
 		return fail(VMB_FAILED, "cannot remove journal %s: %m", j->path);
-	(void)fsync_dir_of(j->path);
+	(void)bh_sync_dir_of(j->path);
 	fault_point("forgotten");
 	return 0;
 }
@@ -297,7 +297,7 @@ static int load(const char *path, struct journal **ret)
 		return -ENOMEM;
 	j->fd = -1;
 	j->path = strdup(path);
-	r = read_file(path, 1 << 20, &text, NULL);
+	r = bh_read_file(path, 1 << 20, &text, NULL);
 	for (p = text; r >= 0 && p && (nl = strchr(p, '\n')); p = nl + 1) {
 		*nl = 0;
 		if (streq(p, "commit"))
@@ -352,7 +352,7 @@ int journal_recover_all(const char *held_kind, const char *held_name)
 	int r = 0;
 
 	if (held_kind)
-		held = xasprintf("%s.%s", held_kind, held_name);
+		held = bh_asprintf("%s.%s", held_kind, held_name);
 	d = dir ? opendir(dir) : NULL;
 	if (!d)
 		return 0;

@@ -23,7 +23,7 @@ static int open_lock(const char *kind, const char *name)
 
 	if (!dir || !path)
 		return -ENOMEM;
-	r = mkdir_p(dir, 0755);
+	r = bh_mkdir_p(dir, 0755);
 	if (r < 0)
 		return r;
 	r = open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644);
@@ -65,7 +65,7 @@ int lock_take(const char *kind, const char *name, const char *purpose,
 		close(fd);
 		return fail(VMB_CONFLICT,
 			    "%s %s is in use by another vm-bootstrap (%s); try again when it has finished",
-			    kind, name, *text ? strstrip(text) : "starting");
+			    kind, name, *text ? bh_strip(text) : "starting");
 	}
 	if (how != LOCK_SHARED_TRY) {
 		int n = snprintf(text, sizeof(text), "process %d, %s\n",

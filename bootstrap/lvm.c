@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See lvm.h. All commands run under the keeper (RUN_KEEP): a half-done LVM
+ * See lvm.h. All commands run under the keeper (BH_RUN_KEEP): a half-done LVM
  * command can leave devices suspended, so it is always let finish.
  */
 #include "lvm.h"
@@ -8,9 +8,10 @@
 #include <errno.h>
 #include <json-c/json.h>
 
+#include <bulkhead/run.h>
+
 #include "conf.h"
 #include "journal.h"
-#include "run.h"
 
 static char *jdup(json_object *o, const char *key)
 {
@@ -155,10 +156,10 @@ int lvm_load(const char *vg, struct lvm *ret)
 		"vg_name,lv_name,lv_uuid,lv_attr,lv_size,pool_lv,origin,data_percent,metadata_percent,lv_tags",
 		vg,	   NULL
 	};
-	_cleanup_buf_ struct buf a = { 0 }, b = { 0 }, err = { 0 };
+	_cleanup_free_ char *a = NULL, *b = NULL, *err = NULL;
 	int rc;
 
-	rc = run(vgs, RUN_KEEP | RUN_QUIET, &a, &err);
+	rc = bh_run(vgs, BH_RUN_KEEP | BH_RUN_QUIET, &a, &err);
 	if (rc == 127)
 		return fail(VMB_MISSING,
 			    "the LVM commands are not installed; install the package lvm2");
@@ -167,11 +168,11 @@ int lvm_load(const char *vg, struct lvm *ret)
 			    "there is no volume group \"%s\"; \"vgs\" lists those there are, --vg names another",
 			    vg);
 	if (!rc)
-		rc = run(lvs, RUN_KEEP | RUN_QUIET, &b, &err);
+		rc = bh_run(lvs, BH_RUN_KEEP | BH_RUN_QUIET, &b, &err);
 	if (rc)
 		return fail(VMB_FAILED, "LVM does not answer: %s",
-			    err.s ? strstrip(err.s) : "lvs failed");
-	if (lvm_parse(a.s ? a.s : "", b.s ? b.s : "", ret) < 0)
+			    err ? bh_strip(err) : "lvs failed");
+	if (lvm_parse(a ? a : "", b ? b : "", ret) < 0)
 		return fail(VMB_FAILED,
 			    "cannot understand the report of lvs; is this LVM 2.02.158 or later?");
 	return 0;
@@ -211,14 +212,14 @@ bool lv_is_open(const struct lv *lv)
 const char *lv_tag(const struct lv *lv, const char *prefix)
 {
 	for (size_t i = 0; i < lv->tags.n; i++)
-		if (startswith(lv->tags.v[i], prefix))
+		if (bh_startswith(lv->tags.v[i], prefix))
 			return lv->tags.v[i] + strlen(prefix);
 	return NULL;
 }
 
 char *lv_device(const char *vg, const char *lv)
 {
-	return xasprintf("/dev/%s/%s", vg, lv);
+	return bh_asprintf("/dev/%s/%s", vg, lv);
 }
 
 static const struct lv *pool_of(const struct lvm *l, const char *vg,
@@ -332,16 +333,16 @@ int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes)
 
 int lvm_cmd(const char *const argv[])
 {
-	_cleanup_buf_ struct buf out = { 0 }, err = { 0 };
-	int rc = run(argv, RUN_KEEP | RUN_QUIET, &out, &err);
+	_cleanup_free_ char *out = NULL, *err = NULL;
+	int rc = bh_run(argv, BH_RUN_KEEP | BH_RUN_QUIET, &out, &err);
 	char *text, *nl;
 
 	if (rc == 0)
 		return 0;
 	/* LVM may warn first; the first line that is no warning says why. */
-	text = err.s ? strstrip(err.s) : (char *)"";
-	while (startswith(text, "WARNING") && (nl = strchr(text, '\n')))
-		text = strstrip(nl + 1);
+	text = err ? bh_strip(err) : (char *)"";
+	while (bh_startswith(text, "WARNING") && (nl = strchr(text, '\n')))
+		text = bh_strip(nl + 1);
 	text[strcspn(text, "\n")] = 0;
 	return fail(VMB_FAILED, "%s failed: %s", argv[0], text);
 }
@@ -417,7 +418,7 @@ int lvm_extend(const char *vg, const char *lv, uint64_t bytes)
 
 int lvm_remove(const char *vg, const char *lv)
 {
-	_cleanup_free_ char *full = xasprintf("%s/%s", vg, lv);
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", vg, lv);
 	const char *av[] = { "lvremove", "-q", "-y", "-f", full, NULL };
 
 	return full ? lvm_cmd(av) : oom();
@@ -432,7 +433,7 @@ int lvm_rename(const char *vg, const char *from, const char *to)
 
 int lvm_activate(const char *vg, const char *lv, bool on)
 {
-	_cleanup_free_ char *full = xasprintf("%s/%s", vg, lv);
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", vg, lv);
 	const char *av[] = { "lvchange", "-q", "-y", "-K",
 			     on ? "-ay" : "-an", full, NULL };
 

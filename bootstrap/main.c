@@ -71,7 +71,7 @@ int begin_guest(const char *name, const char *purpose)
 	return lock;
 }
 
-int cmd_recover(int argc, char **argv _unused_)
+int cmd_recover(int argc, char **argv __unused_arg)
 {
 	if (argc != 1)
 		return usage_of("recover");
@@ -93,6 +93,13 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
+	/* For every program started here, also in a guest's root. */
+	setenv("PATH",
+	       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	       1);
+	setenv("LC_ALL", "C", 1);
+	setenv("LVM_SUPPRESS_FD_WARNINGS", "1", 1);
+	setenv("DEBIAN_FRONTEND", "noninteractive", 1);
 	while (argc > 1 && (streq(argv[1], "--quiet") || streq(argv[1], "-q"))) {
 		opt_quiet = true;
 		argv[1] = argv[0];
@@ -109,7 +116,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	/* xen-create-image users start with options right away. */
-	if (startswith(argv[1], "--hostname")) {
+	if (bh_startswith(argv[1], "--hostname")) {
 		c = &cmds[0];
 		argv--;
 		argc++;

@@ -24,6 +24,7 @@ struct making {
 	const struct vg *vg;
 	const struct lv *pool;
 	char *owner, *root, *swap, *dev;
+	uint64_t freed; /* plain space the guest to be replaced gives back */
 	bool thin_source;
 };
 
@@ -36,6 +37,10 @@ static int refuse_strangers(struct making *m)
 
 		if (!v)
 			continue;
+		if (m->q->replace && strv_has(&v->tags, m->owner)) {
+			m->freed += v->size;
+			continue;
+		}
 		return fail(VMB_CONFLICT,
 			    "volume %s/%s exists already%s; remove it by hand (lvremove %s/%s) or choose another name",
 			    m->vg->name, names[i],
@@ -53,7 +58,9 @@ static uint64_t space_needed(const struct making *m)
 	const struct guest *g = m->q->g;
 
 	if (!m->pool)
-		return g->disk + g->swap;
+		return g->disk + g->swap > m->freed ?
+			       g->disk + g->swap - m->freed :
+			       0;
 	if (m->thin_source)
 		return 16u << 20; /* identity, metadata */
 	return m->q->src_bytes ? m->q->src_bytes / 4 : 64u << 20;
@@ -109,10 +116,11 @@ static int make_volumes(struct making *m)
 
 	if (lock < 0)
 		return lock;
-	/* Again under the lock, with fresh numbers. */
-	r = lvm_check_space(m->vg, m->pool, space_needed(m));
-	if (r < 0)
-		return r;
+	/*
+	 * Space was checked without the lock: lvcreate has the last word on
+	 * plain volumes, and a thin pool's limits leave room for a few guests
+	 * made at once.
+	 */
 	if (m->thin_source)
 		r = snapshot_root(m);
 	else
@@ -125,7 +133,7 @@ static int make_volumes(struct making *m)
 /* Copies from a guest that may be running: from a snapshot of that moment. */
 static int copy_live(struct making *m)
 {
-	_cleanup_free_ char *tmp = xasprintf("%s-root+.copy", m->q->g->name);
+	_cleanup_free_ char *tmp = bh_asprintf("%s-root+.copy", m->q->g->name);
 	_cleanup_free_ char *src = lv_device(m->q->src_vg, tmp);
 	_cleanup_strv_ struct strv tags = { 0 };
 	const struct lv *origin = lvm_lv(&m->l, m->q->src_vg, m->q->src_lv);
@@ -222,7 +230,7 @@ static int write_aside(struct journal *j, char *path, char *text,
 		       unsigned int mode)
 {
 	_cleanup_free_ char *p = path, *t = text;
-	_cleanup_free_ char *tmp = path ? xasprintf("%s.new", path) : NULL;
+	_cleanup_free_ char *tmp = path ? bh_asprintf("%s.new", path) : NULL;
 	_cleanup_free_ char *dir = path ? strdup(path) : NULL;
 	int r;
 
@@ -232,9 +240,9 @@ static int write_aside(struct journal *j, char *path, char *text,
 	r = journal_undo(j, "unlink", tmp, NULL);
 	if (r < 0)
 		return r;
-	r = mkdir_p(dir, 0755);
+	r = bh_mkdir_p(dir, 0755);
 	if (r >= 0)
-		r = write_file(tmp, t, mode);
+		r = bh_fill_file(tmp, t, strlen(t), mode);
 	if (r < 0)
 		return fail(VMB_FAILED, "cannot write %s: %s", tmp, strerror(-r));
 	fault_point("written aside");
@@ -344,6 +352,12 @@ int guest_make(struct make_req *q)
 	if (q->dry_run) {
 		print_plan(&m);
 		return 0;
+	}
+	if (q->replace) {
+		/* All that can be known is checked: now the old one goes. */
+		r = guest_destroy(q->g->name, false);
+		if (r < 0)
+			return r;
 	}
 	r = journal_begin("guest", q->g->name, "create", &m.j);
 	if (r >= 0)

@@ -26,6 +26,7 @@ struct make_req {
 	const char *want_vg, *want_pool;
 	struct identity id;
 	struct strv roles, scripts;
+	bool replace;		   /* a guest of that name goes first (--force) */
 	bool dry_run, autostart;
 };
 

@@ -42,7 +42,7 @@ bool name_is_reserved_lv(const char *lv)
 					    "_imeta",	"_iorig",  "_cvol",
 					    "_wcorig" };
 
-	if (startswith(lv, "snapshot") || startswith(lv, "pvmove"))
+	if (bh_startswith(lv, "snapshot") || bh_startswith(lv, "pvmove"))
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(part); i++)
 		if (strstr(lv, part[i]))
@@ -120,7 +120,7 @@ int name_check_hostname(const char *name)
 
 	if (r < 0)
 		return r;
-	if (strstr(name, "..") || endswith(name, "-") || endswith(name, "."))
+	if (strstr(name, "..") || bh_endswith(name, "-") || bh_endswith(name, "."))
 		return fail(VMB_USAGE, "host name \"%s\": not valid (RFC 1123)",
 			    name);
 	return 0;
@@ -128,20 +128,20 @@ int name_check_hostname(const char *name)
 
 char *lv_root(const char *guest)
 {
-	return xasprintf("%s-root", guest);
+	return bh_asprintf("%s-root", guest);
 }
 
 char *lv_swap(const char *guest)
 {
-	return xasprintf("%s-swap", guest);
+	return bh_asprintf("%s-swap", guest);
 }
 
 char *lv_snap(const char *guest, const char *snapshot)
 {
-	return xasprintf("%s-root+%s", guest, snapshot);
+	return bh_asprintf("%s-root+%s", guest, snapshot);
 }
 
 char *lv_template(const char *name, unsigned int version)
 {
-	return xasprintf("template+%s+%u", name, version);
+	return bh_asprintf("template+%s+%u", name, version);
 }

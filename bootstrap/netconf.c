@@ -82,26 +82,26 @@ static int render_networkd(const struct nic *n, size_t i, struct netfiles *out)
 	} else {
 		networkd_address(&b, n);
 	}
-	if (emit(out, xasprintf("/etc/systemd/network/10-bulkhead%zu.network", i),
+	if (emit(out, bh_asprintf("/etc/systemd/network/10-bulkhead%zu.network", i),
 		 &b, 0644) < 0)
 		return -VMB_FAILED;
 	if (!n->vlan)
 		return 0;
 	buf_addf(&b, "# Written by vm-bootstrap.\n[NetDev]\nName=vlan%u\nKind=vlan\n\n[VLAN]\nId=%u\n",
 		 n->vlan, n->vlan);
-	if (emit(out, xasprintf("/etc/systemd/network/09-bulkhead%zu.netdev", i),
+	if (emit(out, bh_asprintf("/etc/systemd/network/09-bulkhead%zu.netdev", i),
 		 &b, 0644) < 0)
 		return -VMB_FAILED;
 	buf_addf(&b, "# Written by vm-bootstrap.\n[Match]\nName=vlan%u\n", n->vlan);
 	networkd_address(&b, n);
-	return emit(out, xasprintf("/etc/systemd/network/09-bulkhead%zu.network", i),
+	return emit(out, bh_asprintf("/etc/systemd/network/09-bulkhead%zu.network", i),
 		    &b, 0644);
 }
 
 static void ifupdown_stanza(struct buf *b, const struct nic *n, size_t i)
 {
-	_cleanup_free_ char *dev = n->vlan ? xasprintf("net%zu.%u", i, n->vlan) :
-					     xasprintf("net%zu", i);
+	_cleanup_free_ char *dev = n->vlan ? bh_asprintf("net%zu.%u", i, n->vlan) :
+					     bh_asprintf("net%zu", i);
 
 	buf_addf(b, "\nauto %s\n", dev);
 	if (n->dhcp && !n->ip4)
@@ -183,7 +183,7 @@ static int render_nm(const struct nic *n, size_t i, struct netfiles *out)
 	nm_ip(&b, "ipv4", n->ip4, n->gw4, n->dhcp, n->none, n);
 	nm_ip(&b, "ipv6", n->ip6, n->gw6, n->dhcp, n->none, n);
 	return emit(out,
-		    xasprintf("/etc/NetworkManager/system-connections/bulkhead%zu.nmconnection",
+		    bh_asprintf("/etc/NetworkManager/system-connections/bulkhead%zu.nmconnection",
 			      i),
 		    &b, 0600);
 }

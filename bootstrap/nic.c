@@ -37,7 +37,7 @@ static int parse_mac(const char *s, char **ret)
 		return fail(VMB_USAGE,
 			    "MAC address \"%s\" is a multicast address; the first byte must be even",
 			    s);
-	mac = xasprintf("%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3],
+	mac = bh_asprintf("%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3],
 			b[4], b[5]);
 	if (!mac)
 		return oom();
@@ -53,7 +53,7 @@ int mac_random(char **ret)
 	if (random_bytes(b, sizeof(b)) < 0)
 		return fail(VMB_FAILED, "no random numbers");
 	free(*ret);
-	*ret = xasprintf("00:16:3e:%02x:%02x:%02x", b[0] & 0x7f, b[1], b[2]);
+	*ret = bh_asprintf("00:16:3e:%02x:%02x:%02x", b[0] & 0x7f, b[1], b[2]);
 	return *ret ? 0 : oom();
 }
 
@@ -71,7 +71,7 @@ static int check_addr(int family, const char *what, const char *s, bool prefix,
 	if (slash)
 		*slash++ = 0;
 	if (inet_pton(family, copy, raw) != 1 || (slash && !prefix) ||
-	    (slash && (parse_uint(slash, family == AF_INET ? 32 : 128, &plen) < 0 ||
+	    (slash && (bh_parse_u64(slash, 10, family == AF_INET ? 32 : 128, &plen) < 0 ||
 		       plen == 0)))
 		return fail(VMB_USAGE, "%s \"%s\": expected an %s address%s",
 			    what, s, family == AF_INET ? "IPv4" : "IPv6",
@@ -100,7 +100,7 @@ static int set_netmask(struct nic *nic, const char *value)
 			    value);
 	if (!nic->ip4 || strchr(nic->ip4, '/'))
 		return 0;
-	ip = xasprintf("%s/%u", nic->ip4, plen);
+	ip = bh_asprintf("%s/%u", nic->ip4, plen);
 	if (!ip)
 		return oom();
 	free(nic->ip4);
@@ -162,7 +162,7 @@ int nic_set(struct nic *nic, const char *key, const char *value)
 		return strv_add(&nic->dns, value) < 0 ? oom() : 0;
 	}
 	if (streq(key, "vlan")) {
-		if (parse_uint(value, 4094, &v) < 0 || v == 0)
+		if (bh_parse_u64(value, 10, 4094, &v) < 0 || v == 0)
 			return fail(VMB_USAGE, "vlan \"%s\": expected 1 to 4094",
 				    value);
 		nic->vlan = (unsigned int)v;
@@ -201,7 +201,7 @@ int nic_parse(const char *text, struct nic *ret)
 
 static bool is_bridge(const char *name)
 {
-	_cleanup_free_ char *p = xasprintf("/sys/class/net/%s/bridge", name);
+	_cleanup_free_ char *p = bh_asprintf("/sys/class/net/%s/bridge", name);
 
 	return p && access(p, F_OK) == 0;
 }
@@ -221,8 +221,8 @@ static int default_bridge(char **ret)
 	d = opendir("/sys/class/net");
 	while (d && !*ret && (de = readdir(d)))
 		if (*de->d_name != '.' && is_bridge(de->d_name) &&
-		    !startswith(de->d_name, "docker") &&
-		    !startswith(de->d_name, "virbr"))
+		    !bh_startswith(de->d_name, "docker") &&
+		    !bh_startswith(de->d_name, "virbr"))
 			*ret = strdup(de->d_name);
 	if (d)
 		closedir(d);

@@ -19,10 +19,10 @@ static bool is_public_key(const char *line)
 	/* Options may stand before the type. */
 	for (;;) {
 		for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-			if (startswith(p, types[i])) {
+			if (bh_startswith(p, types[i])) {
 				const char *sp = strchr(p, ' ');
 
-				return sp && startswith(sp + 1, "AAAA");
+				return sp && bh_startswith(sp + 1, "AAAA");
 			}
 		p = strchr(p, ' ');
 		if (!p)
@@ -37,7 +37,7 @@ int opt_ssh_key(const char *file, struct buf *keys)
 	_cleanup_free_ char *text = NULL;
 	char *save = NULL;
 	unsigned int found = 0;
-	int r = read_file(file, 1 << 20, &text, NULL);
+	int r = bh_read_file(file, 1 << 20, &text, NULL);
 
 	if (r < 0)
 		return fail(VMB_MISSING, "--ssh-key: cannot read %s: %s", file,
@@ -48,7 +48,7 @@ int opt_ssh_key(const char *file, struct buf *keys)
 			    file, file);
 	for (char *l = strtok_r(text, "\r\n", &save); l;
 	     l = strtok_r(NULL, "\r\n", &save)) {
-		l = strstrip(l);
+		l = bh_strip(l);
 		if (!*l || *l == '#')
 			continue;
 		if (!is_public_key(l))
@@ -65,7 +65,7 @@ int opt_ssh_key(const char *file, struct buf *keys)
 int opt_password_file(const char *file, char **ret_hash)
 {
 	char *text = NULL;
-	int r = read_file(file, 4096, &text, NULL);
+	int r = bh_read_file(file, 4096, &text, NULL);
 
 	if (r < 0)
 		return fail(VMB_MISSING, "--password-file: cannot read %s: %s",
@@ -75,7 +75,7 @@ int opt_password_file(const char *file, char **ret_hash)
 	*ret_hash = NULL;
 	if (!*text)
 		r = fail(VMB_USAGE, "--password-file: %s is empty", file);
-	else if (startswith(text, "$") && strchr(text + 1, '$'))
+	else if (bh_startswith(text, "$") && strchr(text + 1, '$'))
 		r = (*ret_hash = strdup(text)) ? 0 : oom(); /* hashed already */
 	else
 		r = password_hash(text, ret_hash);
@@ -105,10 +105,10 @@ int opt_role(const char *name, struct strv *roles)
 	for (size_t i = 0; r >= 0 && i < words.n; i++) {
 		const char *extra = conf_get("role-path");
 		char *tries[4] = { etc_path("roles.d/%s", words.v[i]),
-				   extra ? xasprintf("%s/%s", extra, words.v[i]) :
+				   extra ? bh_asprintf("%s/%s", extra, words.v[i]) :
 					   NULL,
 				   data_path("roles.d/%s", words.v[i]),
-				   xasprintf("/etc/xen-tools/role.d/%s",
+				   bh_asprintf("/etc/xen-tools/role.d/%s",
 					     words.v[i]) };
 		bool found = false;
 
@@ -135,7 +135,7 @@ int opt_user_data(const char *file, char **ret_text)
 
 	free(*ret_text);
 	*ret_text = NULL;
-	r = read_file(file, 1 << 20, ret_text, NULL);
+	r = bh_read_file(file, 1 << 20, ret_text, NULL);
 	return r < 0 ? fail(VMB_MISSING, "--user-data: cannot read %s: %s", file,
 			    strerror(-r)) :
 		       0;

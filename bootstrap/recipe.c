@@ -163,7 +163,7 @@ int recipe_load(const char *name, struct recipe *ret)
 		return fail(VMB_MISSING,
 			    "there is no recipe \"%s\"; \"vm-bootstrap template list --recipes\" shows those there are",
 			    name);
-	r = read_file(path, 1 << 20, &text, NULL);
+	r = bh_read_file(path, 1 << 20, &text, NULL);
 	if (r < 0)
 		return fail(VMB_MISSING, "cannot read recipe %s: %s", path,
 			    strerror(-r));
@@ -183,7 +183,7 @@ int recipe_names(struct strv *ret)
 		for (int i = 0; i < n; i++) {
 			char *f = list[i]->d_name;
 
-			if (endswith(f, ".recipe")) {
+			if (bh_endswith(f, ".recipe")) {
 				f[strlen(f) - 7] = 0;
 				if (!strv_has(ret, f) && strv_add(ret, f) < 0)
 					return oom();

@@ -13,7 +13,7 @@
 #include "journal.h"
 #include "lock.h"
 #include "names.h"
-#include "run.h"
+#include "ns.h"
 
 static const struct {
 	const char *key;
@@ -56,7 +56,7 @@ char *tmpl_to_json(const struct tmpl *t)
 	json_object_object_add(o, "memory",
 			       json_object_new_int64((int64_t)t->memory));
 	json_object_object_add(o, "thin", json_object_new_boolean(t->thin));
-	text = xasprintf("%s\n", json_object_to_json_string_ext(
+	text = bh_asprintf("%s\n", json_object_to_json_string_ext(
 					 o, JSON_C_TO_STRING_PRETTY |
 						    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
@@ -111,11 +111,11 @@ int tmpl_all(struct tmpl_list *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->t = calloc(n > 0 ? (size_t)n : 1, sizeof(*ret->t));
 	for (int i = 0; i < n; i++) {
-		_cleanup_free_ char *p = xasprintf("%s/%s", dir, list[i]->d_name);
+		_cleanup_free_ char *p = bh_asprintf("%s/%s", dir, list[i]->d_name);
 		_cleanup_free_ char *text = NULL;
 
-		if (endswith(list[i]->d_name, ".json") && p && ret->t &&
-		    read_file(p, 1 << 20, &text, NULL) >= 0) {
+		if (bh_endswith(list[i]->d_name, ".json") && p && ret->t &&
+		    bh_read_file(p, 1 << 20, &text, NULL) >= 0) {
 			if (tmpl_parse(text, &ret->t[ret->n]) < 0)
 				note("%s is damaged, ignored", p);
 			else
@@ -147,7 +147,7 @@ int tmpl_find(const char *spec, const char *vg, struct tmpl *ret)
 		return oom();
 	if (at) {
 		*at++ = 0;
-		if (parse_uint(at, 1000000, &want) < 0 || want == 0)
+		if (bh_parse_u64(at, 10, 1000000, &want) < 0 || want == 0)
 			return fail(VMB_USAGE, "template \"%s\": expected NAME or NAME@VERSION",
 				    spec);
 	}
@@ -212,7 +212,7 @@ static unsigned int next_version(const char *name, const struct lvm *l)
 		const char *plus = strrchr(l->lv[i].name, '+');
 		unsigned long n;
 
-		if (streq(t, name) && plus && parse_uint(plus + 1, 1u << 30, &n) >= 0 &&
+		if (streq(t, name) && plus && bh_parse_u64(plus + 1, 10, 1u << 30, &n) >= 0 &&
 		    n >= v)
 			v = (unsigned int)n + 1;
 	}
@@ -222,7 +222,7 @@ static unsigned int next_version(const char *name, const struct lvm *l)
 static int make_volume(struct tmpl_make *m, struct journal *j,
 		       const struct lvm *l)
 {
-	_cleanup_free_ char *owner = xasprintf(TAG_TEMPLATE "%s", m->t->name);
+	_cleanup_free_ char *owner = bh_asprintf(TAG_TEMPLATE "%s", m->t->name);
 	_cleanup_strv_ struct strv tags = { 0 };
 	_cleanup_lock_ int pool_lock = -1;
 	const struct lv *pool;
@@ -256,9 +256,9 @@ static int publish(struct tmpl_make *m, struct journal **j)
 {
 	_cleanup_free_ char *meta = tmpl_meta_path(m->t->name, m->t->version);
 	_cleanup_free_ char *dir = state_path("templates");
-	_cleanup_free_ char *tmp = xasprintf("%s.tmp", meta);
+	_cleanup_free_ char *tmp = bh_asprintf("%s.tmp", meta);
 	_cleanup_free_ char *json = tmpl_to_json(m->t);
-	_cleanup_free_ char *full = xasprintf("%s/%s", m->t->vg, m->t->lv);
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", m->t->vg, m->t->lv);
 	const char *ro[] = { "lvchange", "-q", "-y", "-pr", full, NULL };
 	int r;
 
@@ -269,7 +269,7 @@ static int publish(struct tmpl_make *m, struct journal **j)
 		r = journal_undo(*j, "unlink", tmp, NULL);
 	if (r < 0)
 		return r;
-	if (mkdir_p(dir, 0755) < 0 || write_file(tmp, json, 0644) < 0)
+	if (bh_mkdir_p(dir, 0755) < 0 || bh_fill_file(tmp, json, strlen(json), 0644) < 0)
 		return fail(VMB_FAILED, "cannot write %s: %m", tmp);
 	r = journal_redo(*j, "rename", tmp, meta, NULL);
 	return r < 0 ? r : journal_commit(j);
@@ -313,7 +313,7 @@ int tmpl_make(struct tmpl_make *m)
 	progress("making the file system", 0);
 	r = fs_make(dev, m->t->fstype, m->t->uuid, m->features);
 	if (r >= 0)
-		r = ns_run(fill_fn, &job, NULL);
+		r = ns_run(fill_fn, &job);
 	if (r >= 0)
 		r = publish(m, &j);
 	progress_end();

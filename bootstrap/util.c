@@ -7,9 +7,6 @@
 #define _GNU_SOURCE
 #include "util.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <stdarg.h>
 #include <sys/random.h>
@@ -158,48 +155,6 @@ void buf_done(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
-char *xasprintf(const char *fmt, ...)
-{
-	char *t = NULL;
-	va_list ap;
-	int r;
-
-	va_start(ap, fmt);
-	r = vasprintf(&t, fmt, ap);
-	va_end(ap);
-	return r < 0 ? NULL : t;
-}
-
-bool streq(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
-bool startswith(const char *s, const char *prefix)
-{
-	return strncmp(s, prefix, strlen(prefix)) == 0;
-}
-
-bool endswith(const char *s, const char *suffix)
-{
-	size_t a = strlen(s), b = strlen(suffix);
-
-	return a >= b && strcmp(s + a - b, suffix) == 0;
-}
-
-char *strstrip(char *s)
-{
-	char *e;
-
-	while (isspace((unsigned char)*s))
-		s++;
-	e = s + strlen(s);
-	while (e > s && isspace((unsigned char)e[-1]))
-		e--;
-	*e = 0;
-	return s;
-}
-
 int parse_size(const char *s, uint64_t unit, uint64_t *ret_bytes)
 {
 	char *end;
@@ -267,129 +222,8 @@ const char *fmt_size(uint64_t bytes)
 	return b;
 }
 
-int parse_uint(const char *s, unsigned long max, unsigned long *ret)
-{
-	char *end;
-	unsigned long v;
-
-	if (!s || !isdigit((unsigned char)*s))
-		return -EINVAL;
-	errno = 0;
-	v = strtoul(s, &end, 10);
-	if (errno || *end || v > max)
-		return -EINVAL;
-	*ret = v;
-	return 0;
-}
-
-int read_file(const char *path, size_t max, char **ret_text, size_t *ret_len)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_cleanup_buf_ struct buf b = { 0 };
-	char chunk[8192];
-
-	if (fd < 0)
-		return -errno;
-	if (buf_add(&b, "", 0) < 0)
-		return -ENOMEM;
-	for (;;) {
-		ssize_t r = read(fd, chunk, sizeof(chunk));
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (r == 0)
-			break;
-		if (b.n + (size_t)r > max)
-			return -EFBIG;
-		if (buf_add(&b, chunk, (size_t)r) < 0)
-			return -ENOMEM;
-	}
-	if (ret_len)
-		*ret_len = b.n;
-	*ret_text = TAKE_PTR(b.s);
-	return 0;
-}
-
-int write_file(const char *path, const char *text, unsigned int mode)
-{
-	_cleanup_close_ int fd = -1;
-	size_t n = strlen(text);
-
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	if (fd < 0)
-		return -errno;
-	if (fchmod(fd, mode) < 0)
-		return -errno;
-	while (n) {
-		ssize_t w = write(fd, text, n);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return -errno;
-		text += w;
-		n -= (size_t)w;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-int fsync_dir_of(const char *path)
-{
-	_cleanup_free_ char *dir = strdup(path);
-	_cleanup_close_ int fd = -1;
-	char *slash;
-
-	if (!dir)
-		return -ENOMEM;
-	slash = strrchr(dir, '/');
-	if (slash)
-		*(slash == dir ? slash + 1 : slash) = 0;
-	fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-int write_file_atomic(const char *path, const char *text, unsigned int mode)
-{
-	_cleanup_free_ char *tmp = xasprintf("%s.tmp", path);
-	int r;
-
-	if (!tmp)
-		return -ENOMEM;
-	r = write_file(tmp, text, mode);
-	if (r < 0) {
-		(void)unlink(tmp);
-		return r;
-	}
-	if (rename(tmp, path) < 0)
-		return -errno;
-	return fsync_dir_of(path);
-}
-
-int mkdir_p(const char *path, unsigned int mode)
-{
-	_cleanup_free_ char *p = strdup(path);
-
-	if (!p)
-		return -ENOMEM;
-	for (char *s = p + 1; *s; s++) {
-		if (*s != '/')
-			continue;
-		*s = 0;
-		if (mkdir(p, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		*s = '/';
-	}
-	if (mkdir(p, mode) < 0 && errno != EEXIST)
-		return -errno;
-	return 0;
-}
-
-static int rm_one(const char *path, const struct stat *st _unused_,
-		  int type _unused_, struct FTW *ftw _unused_)
+static int rm_one(const char *path, const struct stat *st __unused_arg,
+		  int type __unused_arg, struct FTW *ftw __unused_arg)
 {
 	return remove(path) < 0 && errno != ENOENT ? -1 : 0;
 }
@@ -416,7 +250,7 @@ void uuid_random(uint8_t out[16])
 
 char *uuid_text(const uint8_t u[16])
 {
-	return xasprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+	return bh_asprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
 			 "%02x%02x%02x%02x%02x%02x",
 			 u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8],
 			 u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
@@ -443,7 +277,7 @@ const char *root_prefix(void)
 			tail = NULL;                                   \
 			return NULL;                                   \
 		}                                                      \
-		return xasprintf("%s%s/%s", root_prefix(), dir, tail); \
+		return bh_asprintf("%s%s/%s", root_prefix(), dir, tail); \
 	}
 
 PATH_FN(state_path, "/var/lib/bulkhead/bootstrap")

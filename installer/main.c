@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <bulkhead/pairs.h>
 #include <bulkhead/util.h>
 
 #include "setup.h"
@@ -82,23 +83,30 @@ int state_drop(const char *key)
 	return state_rewrite(key, NULL, NULL);
 }
 
+struct wanted {
+	const char *key;
+	char *value;
+};
+
+static int state_line(unsigned int line __unused_arg, const char *key,
+		      const char *value, void *arg)
+{
+	struct wanted *w = arg;
+
+	if (value && streq(key, w->key)) {
+		free(w->value);
+		w->value = strdup(value);
+	}
+	return 0;
+}
+
 const char *state_get(const char *key)
 {
-	static char *text; /* kept: callers hold pointers into it */
-	size_t len, n = strlen(key);
-	char *line;
+	struct wanted w = { .key = key };
 
-	if (bh_read_file(STATE_FILE, 65536, &text, &len))
-		return NULL;
-	for (line = text; line && *line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!strncmp(line, key, n) && line[n] == '=') {
-			line += n + 1;
-			line[strcspn(line, "\n")] = '\0';
-			return line;
-		}
-	}
-	return NULL;
+	/* Never freed: a few short strings that callers keep. */
+	(void)bh_pairs_read(STATE_FILE, state_line, &w);
+	return w.value;
 }
 
 /* ---- options and answers -------------------------------------------------------- */
@@ -237,43 +245,34 @@ static int take_option(int o, const char *name, const char *arg)
 	return -EINVAL;
 }
 
+static int answer(unsigned int line, const char *key, const char *val,
+		  void *path)
+{
+	const struct option *o;
+
+	for (o = options; o->name && !streq(o->name, key); o++)
+		;
+	if (!o->name || o->val < O_VG || o->val > O_NETTIME ||
+	    (o->has_arg && !val)) {
+		report(R_BAD,
+		       "%s:%u: '%s' is not an answer: see "
+		       "bulkhead-setup --help",
+		       (char *)path, line, key);
+		return -EINVAL;
+	}
+	return take_option(o->val, o->name, val);
+}
+
 static int read_answers(const char *path)
 {
 	_cleanup_free_ char *text = NULL;
-	char *save;
-	size_t len;
-	int line = 0, r = bh_read_file(path, 65536, &text, &len);
+	int r = bh_read_file(path, 65536, &text, NULL);
 
 	if (r) {
 		report(R_BAD, "cannot read answers %s: %s", path, strerror(-r));
 		return r;
 	}
-	save = text;
-	for (char *l; (l = strsep(&save, "\n"));) {
-		char *val = strchr(l, '=');
-		const struct option *o;
-
-		line++;
-		l = bh_strip(l);
-		if (!*l || *l == '#')
-			continue;
-		if (val)
-			*val++ = '\0';
-		for (o = options; o->name && !streq(o->name, l); o++)
-			;
-		if (!o->name || o->val < O_VG || o->val > O_NETTIME ||
-		    (o->has_arg && !val)) {
-			report(R_BAD,
-			       "%s:%d: '%s' is not an answer: see "
-			       "bulkhead-setup --help",
-			       path, line, l);
-			return -EINVAL;
-		}
-		r = take_option(o->val, o->name, val);
-		if (r)
-			return r;
-	}
-	return 0;
+	return bh_pairs_parse(text, answer, (void *)(uintptr_t)path);
 }
 
 /* ---- walking the steps ----------------------------------------------------------- */

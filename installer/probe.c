@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <bulkhead/run.h>
 #include <bulkhead/util.h>
 
 #include "setup.h"
@@ -34,8 +35,8 @@ static void probe_hypervisor_memory(struct host *h)
 	_cleanup_free_ char *text = NULL;
 	char *p;
 
-	if (access("/proc/xen/capabilities", F_OK) || !have_command("bhctl") ||
-	    run_output(argv, &text))
+	if (access("/proc/xen/capabilities", F_OK) ||
+	    !bh_have_program("bhctl") || run_output(argv, &text))
 		return;
 	p = strstr(text, "\"total_memory\"");
 	if (p && (p = strchr(p, ':')))
@@ -70,7 +71,7 @@ static bool unit_active(const char *unit)
 				     NULL };
 	_cleanup_free_ char *out = NULL;
 
-	return have_command("systemctl") && !run_output(argv, &out);
+	return bh_have_program("systemctl") && !run_output(argv, &out);
 }
 
 static void probe_manager(struct host *h)
@@ -84,7 +85,7 @@ static void probe_manager(struct host *h)
 		h->manager = NET_NETWORKD;
 	else if (!bh_read_file("/etc/network/interfaces", 1 << 20, &text,
 			       &len) &&
-		 have_command("ifup"))
+		 bh_have_program("ifup"))
 		h->manager = NET_IFUPDOWN;
 }
 
@@ -170,7 +171,7 @@ int check_host(const struct host *h)
 	       "through %s",
 	       managers[h->manager],
 	       h->default_nic[0] ? h->default_nic : "no interface");
-	if (!have_command("lvs")) {
+	if (!bh_have_program("lvs")) {
 		report(R_BAD, "lvm2 is not installed");
 		bad++;
 	}

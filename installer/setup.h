@@ -58,7 +58,6 @@ int state_drop(const char *key);
 /* run.c: commands without a shell. argv ends with NULL. */
 int run(const char *const argv[]);
 int run_output(const char *const argv[], char **ret);
-bool have_command(const char *name);
 
 /* probe.c */
 void probe_host(struct host *h);

@@ -41,7 +41,7 @@ static char *expand(const char *s, const struct vars *v)
 
 static void append_text(char **p, const char *more)
 {
-	char *n = *p && **p ? xasprintf("%s %s", *p, more) : strdup(more);
+	char *n = *p && **p ? bh_asprintf("%s %s", *p, more) : strdup(more);
 
 	free(*p);
 	*p = n;
@@ -85,13 +85,13 @@ int bls_parse(struct vfs *v, const char *dir, struct vars *vars,
 	if (names.n)
 		qsort(names.v, names.n, sizeof(char *), newest_first);
 	for (size_t i = 0; i < names.n; i++) {
-		_cleanup_free_ char *p = xasprintf("%s/%s", dir, names.v[i]);
+		_cleanup_free_ char *p = bh_asprintf("%s/%s", dir, names.v[i]);
 		_cleanup_free_ char *text = NULL;
 		char *save = NULL;
 		struct entry *e;
 		size_t n;
 
-		if (!endswith(names.v[i], ".conf") || !p ||
+		if (!bh_endswith(names.v[i], ".conf") || !p ||
 		    v->ops->read(v, p, 65536, &text, &n, NULL) < 0)
 			continue;
 		e = menu_add(ret);
@@ -102,12 +102,12 @@ int bls_parse(struct vfs *v, const char *dir, struct vars *vars,
 		     l = strtok_r(NULL, "\r\n", &save)) {
 			char *val;
 
-			l = strstrip(l);
+			l = bh_strip(l);
 			val = l + strcspn(l, " \t");
 			if (*l == '#' || !*val)
 				continue;
 			*val++ = 0;
-			bls_line(e, l, strstrip(val), vars);
+			bls_line(e, l, bh_strip(val), vars);
 		}
 		if (!e->kernel) {
 			/* Not for us (an EFI program): as if it were not there. */
@@ -125,7 +125,7 @@ static char *absolute(const char *dir, const char *path)
 {
 	if (*path == '/')
 		return strdup(path);
-	return xasprintf("%s/%s", dir, path);
+	return bh_asprintf("%s/%s", dir, path);
 }
 
 static void ext_initrd(struct entry *e, const char *dir, char *list)
@@ -148,7 +148,7 @@ static void ext_append(struct entry *e, const char *dir, const char *args)
 
 	(void)strv_split(&words, args, " \t");
 	for (size_t i = 0; i < words.n; i++) {
-		if (startswith(words.v[i], "initrd="))
+		if (bh_startswith(words.v[i], "initrd="))
 			ext_initrd(e, dir, words.v[i] + 7);
 		else
 			append_text(&e->cmdline, words.v[i]);
@@ -168,11 +168,11 @@ int extlinux_parse(const char *text, const char *dir, struct menu *ret)
 	     l = strtok_r(NULL, "\r\n", &save)) {
 		char *val;
 
-		l = strstrip(l);
+		l = bh_strip(l);
 		val = l + strcspn(l, " \t");
 		if (*val)
 			*val++ = 0;
-		val = strstrip(val);
+		val = bh_strip(val);
 		if (!strcasecmp(l, "default")) {
 			free(dflt);
 			dflt = strdup(val);

@@ -303,7 +303,7 @@ static void boot_line(struct grub *g)
 	struct entry *e = g->entry;
 	_cleanup_buf_ struct buf b = { 0 };
 
-	if (startswith(g->w[0], "initrd")) {
+	if (bh_startswith(g->w[0], "initrd")) {
 		for (unsigned int i = 1; i < g->n; i++)
 			(void)strv_add(&e->initrd, plain_path(g->w[i]));
 		return;

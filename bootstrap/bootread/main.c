@@ -48,7 +48,7 @@ struct job {
 /* The names a result has; ".new" while it is being written. */
 static const char *const files[] = { "kernel", "ramdisk", "cmdline", "title" };
 
-static _Noreturn void die(const char *fmt, ...) _printf_(1, 2);
+static _Noreturn void die(const char *fmt, ...) __printf_like(1, 2);
 static _Noreturn void die(const char *fmt, ...)
 {
 	va_list ap;
@@ -82,7 +82,7 @@ static const char *empty_root(void)
 
 	if (geteuid() != 0)
 		return "/"; /* not entered: see sandbox_enter() */
-	if (mkdir_p(dir, 0755) < 0)
+	if (bh_mkdir_p(dir, 0755) < 0)
 		die("cannot make %s: %m", dir);
 	return dir;
 }
@@ -208,7 +208,7 @@ static const char *mount_private(const struct job *j, const struct part *p)
 
 	if (unshare(CLONE_NEWNS) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mkdir_p(dir, 0700) < 0 || loop_attach(j, p, src) < 0)
+	    bh_mkdir_p(dir, 0700) < 0 || loop_attach(j, p, src) < 0)
 		return NULL;
 	if (mount(src, dir, p->type,
 		  MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC, opts) < 0)
@@ -266,7 +266,7 @@ static _Noreturn void read_child(const struct job *j, const struct part *p,
 static void discard(const struct job *j)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		_cleanup_free_ char *f = xasprintf("%s.new", files[i]);
+		_cleanup_free_ char *f = bh_asprintf("%s.new", files[i]);
 
 		(void)unlinkat(j->dirfd, f, 0);
 	}
@@ -274,7 +274,7 @@ static void discard(const struct job *j)
 
 static void save_once(const struct job *j, uint64_t once)
 {
-	_cleanup_free_ char *text = xasprintf("%llx\n", (unsigned long long)once);
+	_cleanup_free_ char *text = bh_asprintf("%llx\n", (unsigned long long)once);
 	int fd = openat(j->dirfd, "once", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 			0600);
 
@@ -286,7 +286,7 @@ static void save_once(const struct job *j, uint64_t once)
 static int publish(const struct job *j)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		_cleanup_free_ char *f = xasprintf("%s.new", files[i]);
+		_cleanup_free_ char *f = bh_asprintf("%s.new", files[i]);
 		struct stat st;
 
 		if (fstatat(j->dirfd, f, &st, 0) < 0)
@@ -312,7 +312,7 @@ static int read_part(const struct job *j, const struct part *p)
 	if (pipe2(once, O_CLOEXEC) < 0)
 		die("cannot make a pipe: %m");
 	for (size_t i = 0; i < 4; i++) {
-		_cleanup_free_ char *f = xasprintf("%s.new", files[i]);
+		_cleanup_free_ char *f = bh_asprintf("%s.new", files[i]);
 
 		out[i] = openat(j->dirfd, f,
 				O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
@@ -357,7 +357,7 @@ static uint64_t load_once(int dirfd)
 static int copy_set(int from, int to)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		_cleanup_free_ char *tmp = xasprintf("%s.new", files[i]);
+		_cleanup_free_ char *tmp = bh_asprintf("%s.new", files[i]);
 
 		(void)unlinkat(to, tmp, 0);
 		if (linkat(from, files[i], to, tmp, 0) < 0) {
@@ -402,7 +402,7 @@ static void read_device(struct job *j)
 		die("cannot open %s: %m", j->device);
 	n = scan(j, parts);
 	for (size_t i = 0; i < n; i++) {
-		if (!startswith(parts[i].type, "ext") &&
+		if (!bh_startswith(parts[i].type, "ext") &&
 		    !mounted_kind(parts[i].type))
 			continue;
 		if (mounted_kind(parts[i].type) && geteuid() != 0) {
@@ -452,7 +452,7 @@ int main(int argc, char **argv)
 	if (!j.dir || optind != argc - (good ? 0 : 1))
 		usage();
 	j.device = argv[optind];
-	if (mkdir_p(j.dir, 0700) < 0)
+	if (bh_mkdir_p(j.dir, 0700) < 0)
 		die("cannot make %s: %m", j.dir);
 	j.dirfd = open(j.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (j.dirfd < 0)

@@ -43,7 +43,7 @@ struct entry *menu_add(struct menu *m)
 int vars_set(struct vars *v, const char *key, const char *value)
 {
 	size_t n = strlen(key);
-	char *kv = xasprintf("%s=%s", key, value);
+	char *kv = bh_asprintf("%s=%s", key, value);
 
 	if (!kv)
 		return -ENOMEM;
@@ -111,7 +111,7 @@ static int find_level(const struct menu *m, const char *word, int parent)
 {
 	unsigned long want, seen = 0;
 
-	if (parse_uint(word, MAX_ENTRIES, &want) >= 0)
+	if (bh_parse_u64(word, 10, MAX_ENTRIES, &want) >= 0)
 		for (size_t i = 0; i < m->n; i++)
 			if (m->e[i].parent == parent && seen++ == want)
 				return (int)i;
@@ -163,7 +163,7 @@ static uint64_t identify(const char *text, size_t n, uint64_t mtime)
 static void load_env(struct vfs *v, const char *prefix, uint64_t ignore,
 		     struct vars *vars, struct menu *m)
 {
-	_cleanup_free_ char *path = xasprintf("%s/grubenv", prefix);
+	_cleanup_free_ char *path = bh_asprintf("%s/grubenv", prefix);
 	_cleanup_free_ char *text = NULL;
 	uint64_t mtime = 0;
 	size_t n;
@@ -183,7 +183,7 @@ static void load_env(struct vfs *v, const char *prefix, uint64_t ignore,
 static int try_grub(struct vfs *v, const char *prefix, uint64_t ignore,
 		    struct menu *m)
 {
-	_cleanup_free_ char *path = xasprintf("%s/grub.cfg", prefix);
+	_cleanup_free_ char *path = bh_asprintf("%s/grub.cfg", prefix);
 	_cleanup_free_ char *text = NULL;
 	struct vars vars = { 0 };
 	size_t n;
@@ -201,8 +201,8 @@ static int try_grub(struct vfs *v, const char *prefix, uint64_t ignore,
 static int try_bls(struct vfs *v, const char *top, uint64_t ignore,
 		   struct menu *m)
 {
-	_cleanup_free_ char *dir = xasprintf("%s/loader/entries", top);
-	_cleanup_free_ char *conf = xasprintf("%s/loader/loader.conf", top);
+	_cleanup_free_ char *dir = bh_asprintf("%s/loader/entries", top);
+	_cleanup_free_ char *conf = bh_asprintf("%s/loader/loader.conf", top);
 	static const char *const envs[] = { "grub2", "grub" };
 	_cleanup_free_ char *text = NULL;
 	struct vars vars = { 0 };
@@ -212,7 +212,7 @@ static int try_bls(struct vfs *v, const char *top, uint64_t ignore,
 	if (!dir || !conf)
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(envs); i++) {
-		_cleanup_free_ char *p = xasprintf("%s/%s", top, envs[i]);
+		_cleanup_free_ char *p = bh_asprintf("%s/%s", top, envs[i]);
 
 		if (p)
 			load_env(v, p, ignore, &vars, m);
@@ -224,15 +224,15 @@ static int try_bls(struct vfs *v, const char *top, uint64_t ignore,
 	if (menu_find(m, want) >= 0)
 		m->chosen = menu_find(m, want);
 	else if (v->ops->read(v, conf, 65536, &text, &n, NULL) >= 0) {
-		char *d = startswith(text, "default") ? text :
+		char *d = bh_startswith(text, "default") ? text :
 							strstr(text, "\ndefault");
 
 		if (d) {
-			d = strstrip(d + strcspn(d, " \t\n") + (*d == '\n'));
-			d += startswith(d, "default") ? 7 : 0;
+			d = bh_strip(d + strcspn(d, " \t\n") + (*d == '\n'));
+			d += bh_startswith(d, "default") ? 7 : 0;
 			d[strcspn(d, "\n")] = 0;
-			d = strstrip(d);
-			if (endswith(d, ".conf"))
+			d = bh_strip(d);
+			if (bh_endswith(d, ".conf"))
 				d[strlen(d) - 5] = 0;
 			if (menu_find(m, d) >= 0)
 				m->chosen = menu_find(m, d);
@@ -248,7 +248,7 @@ static int try_extlinux(struct vfs *v, const char *dir, struct menu *m)
 	int r = -ENOENT;
 
 	for (size_t i = 0; r < 0 && i < ARRAY_SIZE(names); i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", dir, names[i]);
+		_cleanup_free_ char *path = bh_asprintf("%s/%s", dir, names[i]);
 		_cleanup_free_ char *text = NULL;
 		size_t n;
 
@@ -269,7 +269,7 @@ int menu_load(struct vfs *v, uint64_t ignore_once, struct menu *ret)
 		for (int how = 0; how < 5; how++) {
 			static const char *const sub[] = { "grub", "grub2", "",
 							   "extlinux", "syslinux" };
-			_cleanup_free_ char *p = xasprintf("%s%s%s", tops[i],
+			_cleanup_free_ char *p = bh_asprintf("%s%s%s", tops[i],
 							   *sub[how] ? "/" : "",
 							   sub[how]);
 

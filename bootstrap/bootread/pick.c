@@ -27,7 +27,7 @@ static int read_any(struct vfs *v, const char *path, size_t max, char **ret,
 	int r = -ENOENT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tops); i++) {
-		_cleanup_free_ char *p = xasprintf("%s%s%s", tops[i],
+		_cleanup_free_ char *p = bh_asprintf("%s%s%s", tops[i],
 						   *path == '/' ? "" : "/", path);
 		int e = p ? v->ops->read(v, p, max, ret, ret_len, NULL) : -ENOMEM;
 
@@ -75,8 +75,8 @@ static bool has_console(const char *cmdline)
 
 	while ((c = strstr(c, "console="))) {
 		if (c == cmdline || c[-1] == ' ')
-			if (startswith(c, "console=hvc") ||
-			    startswith(c, "console=xvc"))
+			if (bh_startswith(c, "console=hvc") ||
+			    bh_startswith(c, "console=xvc"))
 				return true;
 		c += 8;
 	}
@@ -104,11 +104,11 @@ static int load_entry(struct vfs *v, const struct entry *e, struct pick *p,
 	r = load_initrds(v, e, p, why, n);
 	if (r < 0)
 		return r;
-	p->cmdline = xasprintf("%s%s", e->cmdline ? e->cmdline : "",
+	p->cmdline = bh_asprintf("%s%s", e->cmdline ? e->cmdline : "",
 			       e->cmdline && has_console(e->cmdline) ?
 				       "" :
 				       " console=hvc0");
-	p->title = xasprintf("%s (%s)", e->title ? e->title : "?", e->kernel);
+	p->title = bh_asprintf("%s (%s)", e->title ? e->title : "?", e->kernel);
 	return p->cmdline && p->title ? 0 : -ENOMEM;
 }
 

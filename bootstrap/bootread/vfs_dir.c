@@ -8,7 +8,7 @@
 
 #include "vfs.h"
 
-static int dir_read(struct vfs *v _unused_, const char *path, size_t max,
+static int dir_read(struct vfs *v __unused_arg, const char *path, size_t max,
 		    char **ret, size_t *ret_len, uint64_t *ret_mtime)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY |
@@ -41,7 +41,7 @@ static int dir_read(struct vfs *v _unused_, const char *path, size_t max,
 	return 0;
 }
 
-static int dir_list(struct vfs *v _unused_, const char *dir, struct strv *ret)
+static int dir_list(struct vfs *v __unused_arg, const char *dir, struct strv *ret)
 {
 	DIR *d = opendir(dir);
 	struct dirent *de;
@@ -55,7 +55,7 @@ static int dir_list(struct vfs *v _unused_, const char *dir, struct strv *ret)
 	return 0;
 }
 
-static void dir_close(struct vfs *v _unused_)
+static void dir_close(struct vfs *v __unused_arg)
 {
 }
 

@@ -64,13 +64,13 @@ static errcode_t dev_read(io_channel ch, unsigned long block, int count,
 	return dev_read64(ch, block, count, data);
 }
 
-static errcode_t dev_write(io_channel ch _unused_, unsigned long b _unused_,
-			   int n _unused_, const void *d _unused_)
+static errcode_t dev_write(io_channel ch __unused_arg, unsigned long b __unused_arg,
+			   int n __unused_arg, const void *d __unused_arg)
 {
 	return EXT2_ET_RO_FILSYS;
 }
 
-static errcode_t dev_flush(io_channel ch _unused_)
+static errcode_t dev_flush(io_channel ch __unused_arg)
 {
 	return 0;
 }
@@ -87,7 +87,7 @@ static struct struct_io_manager manager = {
 	.read_blk64 = dev_read64,
 };
 
-static errcode_t dev_open(const char *name, int flags _unused_,
+static errcode_t dev_open(const char *name, int flags __unused_arg,
 			  io_channel *ret)
 {
 	io_channel ch = NULL;
@@ -146,8 +146,8 @@ static int ext_read(struct vfs *v, const char *path, size_t max, char **ret,
 	return 0;
 }
 
-static int add_name(struct ext2_dir_entry *de, int offset _unused_,
-		    int blocksize _unused_, char *buf _unused_, void *arg)
+static int add_name(struct ext2_dir_entry *de, int offset __unused_arg,
+		    int blocksize __unused_arg, char *buf __unused_arg, void *arg)
 {
 	struct strv *s = arg;
 	char name[256];

@@ -41,7 +41,7 @@ static int mem_list(struct vfs *v, const char *dir, struct strv *ret)
 	bool any = false;
 
 	for (const struct file *f = v->priv; f->path; f++)
-		if (startswith(f->path, dir) && f->path[n] == '/') {
+		if (bh_startswith(f->path, dir) && f->path[n] == '/') {
 			(void)strv_add(ret, f->path + n + 1);
 			any = true;
 		}
@@ -97,13 +97,13 @@ static void expect_grub(const char *cfg, const char *env, const char *kernel)
 	menu_done(&m);
 }
 
-static void grub_default_is_the_first_entry(void **s _unused_)
+static void grub_default_is_the_first_entry(void **s __unused_arg)
 {
 	expect_grub(HEADER ENTRIES, NULL, "/boot/vmlinuz-2");
 	expect_grub(ENTRIES, NULL, "/boot/vmlinuz-2");
 }
 
-static void grub_saved_entry_is_followed(void **s _unused_)
+static void grub_saved_entry_is_followed(void **s __unused_arg)
 {
 	static const char *const specs[] = { "saved_entry=adv>old\n",
 					     "saved_entry=1>1\n",
@@ -111,7 +111,7 @@ static void grub_saved_entry_is_followed(void **s _unused_)
 					     "saved_entry=Advanced options>old\n" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
-		_cleanup_free_ char *env = xasprintf(
+		_cleanup_free_ char *env = bh_asprintf(
 			"# GRUB Environment Block\n%s####", specs[i]);
 
 		expect_grub(HEADER ENTRIES, env, "/boot/vmlinuz-1");
@@ -119,7 +119,7 @@ static void grub_saved_entry_is_followed(void **s _unused_)
 	expect_grub(HEADER ENTRIES, "saved_entry=gone\n", "/boot/vmlinuz-2");
 }
 
-static void grub_one_time_choice_is_followed_once(void **s _unused_)
+static void grub_one_time_choice_is_followed_once(void **s __unused_arg)
 {
 	const struct file f[] = { { "/boot/grub/grub.cfg", HEADER ENTRIES },
 				  { "/boot/grub/grubenv",
@@ -139,7 +139,7 @@ static void grub_one_time_choice_is_followed_once(void **s _unused_)
 	menu_done(&m);
 }
 
-static void grub_arguments_and_initrds_are_kept(void **s _unused_)
+static void grub_arguments_and_initrds_are_kept(void **s __unused_arg)
 {
 	const struct file f[] = { { "/grub2/grub.cfg",
 				    HEADER "set default=1>1\n" ENTRIES },
@@ -155,7 +155,7 @@ static void grub_arguments_and_initrds_are_kept(void **s _unused_)
 	menu_done(&m);
 }
 
-static void grub_elif_and_nesting(void **s _unused_)
+static void grub_elif_and_nesting(void **s __unused_arg)
 {
 	expect_grub("set a=2\nif [ $a = 1 ]; then set default=0\n"
 		    "elif [ \"$a\" = 2 -a ! -z \"$a\" ]; then\n"
@@ -165,7 +165,7 @@ static void grub_elif_and_nesting(void **s _unused_)
 		    NULL, "/b");
 }
 
-static void grub_garbage_ends(void **s _unused_)
+static void grub_garbage_ends(void **s __unused_arg)
 {
 	static const char *const bad[] = {
 		"menuentry 'x { linux /a", "if if if if", "submenu { submenu {",
@@ -182,7 +182,7 @@ static void grub_garbage_ends(void **s _unused_)
 	}
 }
 
-static void grub_deep_nesting_ends(void **s _unused_)
+static void grub_deep_nesting_ends(void **s __unused_arg)
 {
 	static char text[400000];
 	struct vars vars = { 0 };
@@ -199,7 +199,7 @@ static void grub_deep_nesting_ends(void **s _unused_)
 	vars_done(&vars);
 }
 
-static void bls_newest_first_and_saved(void **s _unused_)
+static void bls_newest_first_and_saved(void **s __unused_arg)
 {
 	struct file f[] = {
 		{ "/boot/loader/entries/a-6.1.9.conf",
@@ -225,7 +225,7 @@ static void bls_newest_first_and_saved(void **s _unused_)
 	menu_done(&m);
 }
 
-static void blscfg_in_grub_cfg(void **s _unused_)
+static void blscfg_in_grub_cfg(void **s __unused_arg)
 {
 	const struct file f[] = {
 		{ "/boot/grub2/grub.cfg",
@@ -242,7 +242,7 @@ static void blscfg_in_grub_cfg(void **s _unused_)
 	menu_done(&m);
 }
 
-static void extlinux_default_and_relative_paths(void **s _unused_)
+static void extlinux_default_and_relative_paths(void **s __unused_arg)
 {
 	const struct file f[] = {
 		{ "/boot/extlinux/extlinux.conf",
@@ -275,7 +275,7 @@ static size_t bzimage(char *out, const char *payload, size_t n)
 	return 5 * 512 + off + n;
 }
 
-static void kernel_payloads(void **s _unused_)
+static void kernel_payloads(void **s __unused_arg)
 {
 	static char elf[4096] = "\177ELF", img[0x4000], packed[4096 + 4];
 	z_stream z = { 0 };
@@ -309,7 +309,7 @@ static void kernel_payloads(void **s _unused_)
 	free(out);
 }
 
-static void damaged_payloads_are_refused(void **s _unused_)
+static void damaged_payloads_are_refused(void **s __unused_arg)
 {
 	static const char *const magic[] = { "\x1f\x8b", "\xfd" "7zXZ\0",
 					     "\x5d\0\0", "BZh9", "\x28\xb5\x2f\xfd",

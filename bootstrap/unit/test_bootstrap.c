@@ -32,7 +32,7 @@
 
 static char root[] = "/tmp/vmb-unit-XXXXXX";
 
-static void names(void **s _unused_)
+static void names(void **s __unused_arg)
 {
 	static const char *const good[] = { "a", "web1", "web-1.example.org",
 					    "0a", "A-b.C" };
@@ -53,7 +53,7 @@ static void names(void **s _unused_)
 	assert_int_equal(name_check_user("0x"), -VMB_USAGE);
 }
 
-static void sizes(void **s _unused_)
+static void sizes(void **s __unused_arg)
 {
 	static const struct {
 		const char *text;
@@ -74,7 +74,7 @@ static void sizes(void **s _unused_)
 		assert_true(parse_size(bad[i], 1 << 20, &v) < 0);
 }
 
-static void recipes(void **s _unused_)
+static void recipes(void **s __unused_arg)
 {
 	char good[] = "# one\nname = d\nbuilder = debian\npackages = a b \\\n c\n"
 		      "packages = d\nrun = x = y\nrun = z\nbuild-size = 1G\n";
@@ -101,14 +101,14 @@ static void recipes(void **s _unused_)
 	}
 }
 
-static void shipped_recipes_are_valid(void **s _unused_)
+static void shipped_recipes_are_valid(void **s __unused_arg)
 {
 	static const char *const names_[] = { "tiny", "debian-12", "debian-13",
 					      "ubuntu-22.04", "ubuntu-24.04",
 					      "fedora-41", "el-9" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names_); i++) {
-		_cleanup_free_ char *p = xasprintf("templates/%s.recipe", names_[i]);
+		_cleanup_free_ char *p = bh_asprintf("templates/%s.recipe", names_[i]);
 		struct recipe r;
 
 		assert_int_equal(recipe_load(p, &r), 0);
@@ -117,7 +117,7 @@ static void shipped_recipes_are_valid(void **s _unused_)
 	}
 }
 
-static void nics(void **s _unused_)
+static void nics(void **s __unused_arg)
 {
 	static const char *const bad[] = {
 		"bridge=br0,ip=10.0.0.1", "ip=10.0.0.1/33,bridge=b",
@@ -133,7 +133,7 @@ static void nics(void **s _unused_)
 	assert_int_equal(nic_parse("netmask=255.255.254.0,bridge=b,ip=10.0.0.1", &n), 0);
 	assert_int_equal(nic_finish(&n), 0);
 	assert_string_equal(n.ip4, "10.0.0.1/23");
-	assert_true(startswith(n.mac, "00:16:3e:"));
+	assert_true(bh_startswith(n.mac, "00:16:3e:"));
 	assert_false(n.dhcp);
 	nic_done(&n);
 	assert_int_equal(nic_parse("bridge=b,mac=02:AB:00:00:00:01", &n), 0);
@@ -172,7 +172,7 @@ static void expect_text(enum netstyle style, const struct nic *n, size_t k,
 #define EXPECT(style, n, k, path, ...) \
 	expect_text(style, n, k, path, (const char *const[]){ __VA_ARGS__, NULL })
 
-static void networks_in_every_style(void **s _unused_)
+static void networks_in_every_style(void **s __unused_arg)
 {
 	struct nic n[2] = { 0 };
 
@@ -209,7 +209,7 @@ static void networks_in_every_style(void **s _unused_)
 	nic_done(&n[1]);
 }
 
-static void fstab_keeps_the_rest(void **s _unused_)
+static void fstab_keeps_the_rest(void **s __unused_arg)
 {
 	struct identity id = { .root_uuid = "R", .swap_uuid = "S", .fstype = "ext4" };
 	_cleanup_free_ char *t = fstab_rewrite(
@@ -221,7 +221,7 @@ static void fstab_keeps_the_rest(void **s _unused_)
 			       "tmpfs /tmp tmpfs size=1G 0 0\n");
 }
 
-static void users_are_edited_in_place(void **s _unused_)
+static void users_are_edited_in_place(void **s __unused_arg)
 {
 	_cleanup_free_ char *a = colon_set_field("a:1:2\nroot:x:0\nb:1\n", "root", 1, "*");
 	_cleanup_free_ char *b = group_add_member("x:x:1:\nsudo:x:27:\n", "sudo", "joe");
@@ -233,19 +233,19 @@ static void users_are_edited_in_place(void **s _unused_)
 	assert_int_equal(passwd_free_id("root:x:0:0\na:x:1000:\nz:x:65534:\n"), 1001);
 }
 
-static void passwords_are_hashed(void **s _unused_)
+static void passwords_are_hashed(void **s __unused_arg)
 {
 	char *a = NULL, *b = NULL;
 
 	assert_int_equal(password_hash("secret", &a), 0);
 	assert_int_equal(password_hash("secret", &b), 0);
-	assert_true(startswith(a, "$6$"));
+	assert_true(bh_startswith(a, "$6$"));
 	assert_string_not_equal(a, b);
 	free(a);
 	free(b);
 }
 
-static void key_files(void **s _unused_)
+static void key_files(void **s __unused_arg)
 {
 	static const struct {
 		const char *text;
@@ -260,10 +260,10 @@ static void key_files(void **s _unused_)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_free_ char *p = xasprintf("%s/key", root);
+		_cleanup_free_ char *p = bh_asprintf("%s/key", root);
 		_cleanup_buf_ struct buf b = { 0 };
 
-		assert_int_equal(write_file(p, cases[i].text, 0600), 0);
+		assert_int_equal(bh_fill_file(p, cases[i].text, strlen(cases[i].text), 0600), 0);
 		assert_int_equal(opt_ssh_key(p, &b), cases[i].r);
 	}
 }
@@ -280,7 +280,7 @@ static const char lvs[] =
 	"\"lv_size\":\"64\",\"pool_lv\":\"thin\",\"origin\":\"\",\"data_percent\":\"\","
 	"\"metadata_percent\":\"\",\"lv_tags\":\"bulkhead.guest=a,bulkhead.role=root\"}]}]}";
 
-static void lvm_reports(void **s _unused_)
+static void lvm_reports(void **s __unused_arg)
 {
 	const struct lv *pool, *a;
 	const struct vg *vg;
@@ -309,7 +309,7 @@ static void lvm_reports(void **s _unused_)
 	assert_true(lvm_parse("{", "[]", &l) < 0);
 }
 
-static void guest_files(void **s _unused_)
+static void guest_files(void **s __unused_arg)
 {
 	struct guest g = { 0 }, back;
 	_cleanup_free_ char *json = NULL, *cfg = NULL;
@@ -349,9 +349,9 @@ static void guest_files(void **s _unused_)
 /* One journalled operation: makes file A, then publishes B from B.new. */
 static int operate(void)
 {
-	_cleanup_free_ char *a = xasprintf("%s/A", root);
-	_cleanup_free_ char *tmp = xasprintf("%s/B.new", root);
-	_cleanup_free_ char *b = xasprintf("%s/B", root);
+	_cleanup_free_ char *a = bh_asprintf("%s/A", root);
+	_cleanup_free_ char *tmp = bh_asprintf("%s/B.new", root);
+	_cleanup_free_ char *b = bh_asprintf("%s/B", root);
 	struct journal *j _cleanup_journal_ = NULL;
 	_cleanup_lock_ int lock = lock_take("guest", "u", "test", LOCK_TRY);
 	int r;
@@ -362,12 +362,12 @@ static int operate(void)
 	if (r >= 0)
 		r = journal_undo(j, "unlink", a, NULL);
 	if (r >= 0)
-		r = write_file(a, "a", 0600);
+		r = bh_fill_file(a, "a", strlen("a"), 0600);
 	fault_point("a");
 	if (r >= 0)
 		r = journal_undo(j, "unlink", tmp, NULL);
 	if (r >= 0)
-		r = write_file(tmp, "b", 0600);
+		r = bh_fill_file(tmp, "b", strlen("b"), 0600);
 	fault_point("b");
 	if (r >= 0)
 		r = journal_redo(j, "rename", tmp, b, NULL);
@@ -376,19 +376,19 @@ static int operate(void)
 
 static bool there(const char *name)
 {
-	_cleanup_free_ char *p = xasprintf("%s/%s", root, name);
+	_cleanup_free_ char *p = bh_asprintf("%s/%s", root, name);
 
 	return access(p, F_OK) == 0;
 }
 
-static void journal_is_all_or_nothing(void **s _unused_)
+static void journal_is_all_or_nothing(void **s __unused_arg)
 {
 	bool completed = false;
 	unsigned int undone = 0, redone = 0;
 
 	opt_quiet = true;
 	for (int at = 1; !completed && at < 100; at++) {
-		_cleanup_free_ char *env = xasprintf("kill:%d", at);
+		_cleanup_free_ char *env = bh_asprintf("kill:%d", at);
 		_cleanup_free_ char *dir = state_path("journal");
 		int st;
 		pid_t pid;
@@ -416,7 +416,7 @@ static void journal_is_all_or_nothing(void **s _unused_)
 			undone++;
 		for (const char *const *n = (const char *const[]){ "A", "B", NULL };
 		     *n; n++) {
-			_cleanup_free_ char *p = xasprintf("%s/%s", root, *n);
+			_cleanup_free_ char *p = bh_asprintf("%s/%s", root, *n);
 
 			(void)unlink(p);
 		}
@@ -424,7 +424,7 @@ static void journal_is_all_or_nothing(void **s _unused_)
 	assert_true(undone >= 6 && redone >= 4);
 }
 
-static void journal_of_the_living_is_left_alone(void **s _unused_)
+static void journal_of_the_living_is_left_alone(void **s __unused_arg)
 {
 	_cleanup_lock_ int lock = lock_take("guest", "v", "test", LOCK_TRY);
 	struct journal *j = NULL;
@@ -445,28 +445,28 @@ static void journal_of_the_living_is_left_alone(void **s _unused_)
 	journal_abort(&j);
 }
 
-static void torn_journal_line_is_ignored(void **s _unused_)
+static void torn_journal_line_is_ignored(void **s __unused_arg)
 {
 	_cleanup_free_ char *p = state_path("journal/guest.t");
-	_cleanup_free_ char *a = xasprintf("%s/A", root);
-	_cleanup_free_ char *text = xasprintf(
+	_cleanup_free_ char *a = bh_asprintf("%s/A", root);
+	_cleanup_free_ char *text = bh_asprintf(
 		"bulkhead-journal 1 create\nundo unlink %s\ncommi", a);
 
-	assert_int_equal(write_file(a, "", 0600), 0);
-	assert_int_equal(write_file(p, text, 0600), 0);
+	assert_int_equal(bh_fill_file(a, "", strlen(""), 0600), 0);
+	assert_int_equal(bh_fill_file(p, text, strlen(text), 0600), 0);
 	assert_int_equal(journal_recover_all(NULL, NULL), 0);
 	assert_false(there("A"));
 	assert_true(access(p, F_OK) < 0);
 }
 
-static int enter(void **s _unused_)
+static int enter(void **s __unused_arg)
 {
 	if (!mkdtemp(root))
 		return -1;
 	return setenv("VM_BOOTSTRAP_ROOT", root, 1);
 }
 
-static int leave(void **s _unused_)
+static int leave(void **s __unused_arg)
 {
 	return rm_rf(root);
 }

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <bulkhead/run.h>
 #include <bulkhead/util.h>
 
 #include "bootset.h"
@@ -105,24 +105,12 @@ int grub_print_menu(const struct bootsets *b, const char *prepare,
 	return ferror(stdout) ? -EIO : 0;
 }
 
-/* Runs argv, output to stderr. 0, or -EIO when it failed. */
+/* Output to stderr: stdout is the menu's. 0, -ENOENT or -EIO when it failed. */
 static int run(const char *const argv[])
 {
-	int status;
-	pid_t pid = fork();
+	int rc = bh_run(argv, 0, NULL, NULL);
 
-	if (pid < 0)
-		return -errno;
-	if (!pid) {
-		dup2(2, 1);
-		execvp(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	if (waitpid(pid, &status, 0) < 0)
-		return -errno;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return -ENOENT;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+	return rc == 0 ? 0 : rc == 127 ? -ENOENT : -EIO;
 }
 
 static int run_either(const char *const a[], const char *const b[])

@@ -17,9 +17,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <bulkhead/run.h>
 #include <bulkhead/util.h>
 
 #include "bootset.h"
@@ -108,24 +108,6 @@ static bool store_up(void)
 	return fd >= 0 && !connect(fd, (struct sockaddr *)&sa, sizeof(sa));
 }
 
-/* Runs a shell-free command; true when it exits with 0. */
-static bool command_ok(const char *const argv[])
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return false;
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stdout))
-			_exit(126);
-		execvp(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-	       !WEXITSTATUS(status);
-}
-
 /* Enabled guests are the links systemctl enable made. */
 static bool guests_up(char *why, size_t size)
 {
@@ -139,7 +121,7 @@ static bool guests_up(char *why, size_t size)
 
 		if (!bh_startswith(e->d_name, "bulkhead-guest@"))
 			continue;
-		ok = command_ok(argv);
+		ok = !bh_run(argv, BH_RUN_TIED, NULL, NULL);
 		if (!ok)
 			snprintf(why, size, "%s is not running", e->d_name);
 	}
@@ -162,7 +144,7 @@ static bool extra_checks(char *why, size_t size)
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
 		if (e->d_name[0] == '.' || access(path, X_OK))
 			continue;
-		ok = command_ok(argv);
+		ok = !bh_run(argv, BH_RUN_TIED, NULL, NULL);
 		if (!ok)
 			snprintf(why, size, "check %s failed", path);
 	}

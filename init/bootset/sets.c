@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <bulkhead/pairs.h>
 #include <bulkhead/util.h>
 
 #include "bootset.h"
@@ -30,41 +31,13 @@ const char *root_path(char *buf, size_t size, const char *path)
 	return buf;
 }
 
-/* KEY=VALUE lines; value may be in double quotes. Calls fn for each. */
-static int read_pairs(const char *path, void *arg,
-		      void (*fn)(void *arg, const char *key, const char *val))
-{
-	_cleanup_free_ char *text = NULL;
-	char *save = NULL;
-	size_t len;
-	int r = bh_read_file(path, 65536, &text, &len);
-
-	if (r)
-		return r;
-	for (char *l = strtok_r(text, "\n", &save); l;
-	     l = strtok_r(NULL, "\n", &save)) {
-		char *val = strchr(l, '='), *end;
-
-		l = bh_strip(l);
-		if (*l == '#' || !val)
-			continue;
-		*val++ = '\0';
-		end = val + strlen(val);
-		if (*val == '"' && end > val + 1 && end[-1] == '"') {
-			end[-1] = '\0';
-			val++;
-		}
-		fn(arg, l, val);
-	}
-	return 0;
-}
-
 static void put(char *dst, size_t size, const char *val)
 {
 	snprintf(dst, size, "%s", val);
 }
 
-static void set_pair(void *arg, const char *key, const char *val)
+static int set_pair(unsigned int line __unused_arg, const char *key,
+		    const char *val, void *arg)
 {
 	struct bootset *s = arg;
 	struct {
@@ -82,15 +55,19 @@ static void set_pair(void *arg, const char *key, const char *val)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
-		if (streq(map[i].key, key))
+		if (val && streq(map[i].key, key))
 			put(map[i].dst, map[i].size, val);
+	return 0;
 }
 
-static void state_pair(void *arg, const char *key, const char *val)
+static int state_pair(unsigned int line __unused_arg, const char *key,
+		      const char *val, void *arg)
 {
 	struct bootsets *b = arg;
 	struct bootset *s;
 
+	if (!val)
+		return 0;
 	if (streq(key, "default"))
 		put(b->default_id, sizeof(b->default_id), val);
 	else if (streq(key, "trying"))
@@ -100,6 +77,7 @@ static void state_pair(void *arg, const char *key, const char *val)
 	else if (bh_startswith(key, "set.") &&
 		 (s = sets_find(b, bh_startswith(key, "set."))))
 		put(s->state, sizeof(s->state), val);
+	return 0;
 }
 
 static int by_id(const void *a, const void *b)
@@ -134,12 +112,12 @@ int sets_load(struct bootsets *b)
 		memset(s, 0, sizeof(*s));
 		put(s->id, sizeof(s->id), e->d_name);
 		put(s->state, sizeof(s->state), "new");
-		if (!read_pairs(path, s, set_pair))
+		if (!bh_pairs_read(path, set_pair, s))
 			b->nr++;
 	}
 	closedir(d);
 	qsort(b->set, b->nr, sizeof(b->set[0]), by_id);
-	r = read_pairs(root_path(path, sizeof(path), STATE), b, state_pair);
+	r = bh_pairs_read(root_path(path, sizeof(path), STATE), state_pair, b);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -375,11 +353,14 @@ void running_set(char *buf, size_t size)
 		put(buf, size, p);
 }
 
-static void settings_pair(void *arg, const char *key, const char *val)
+static int settings_pair(unsigned int line __unused_arg, const char *key,
+			 const char *val, void *arg)
 {
 	struct settings *s = arg;
 	uint32_t n;
 
+	if (!val)
+		return 0;
 	if (streq(key, "BULKHEAD_CMDLINE"))
 		put(s->hv_options, sizeof(s->hv_options), val);
 	else if (streq(key, "BULKHEAD_CMDLINE_DOM0"))
@@ -392,6 +373,7 @@ static void settings_pair(void *arg, const char *key, const char *val)
 		s->timeout = n;
 	else if (streq(key, "HEALTH_DEADLINE") && !bh_parse_u32(val, &n))
 		s->deadline = n;
+	return 0;
 }
 
 int settings_load(struct settings *s)
@@ -402,8 +384,9 @@ int settings_load(struct settings *s)
 	*s = (struct settings){ .network = true,
 				.timeout = 300,
 				.deadline = 900 };
-	r = read_pairs(root_path(path, sizeof(path), "/etc/default/bulkhead"),
-		       s, settings_pair);
+	r = bh_pairs_read(
+		root_path(path, sizeof(path), "/etc/default/bulkhead"),
+		settings_pair, s);
 	return r == -ENOENT ? 0 : r;
 }
 

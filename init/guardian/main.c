@@ -19,9 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <bulkhead/pairs.h>
+#include <bulkhead/run.h>
 #include <bulkhead/util.h>
 
 #define MARKS "/run/bulkhead/pool-refuse.d"
@@ -29,53 +30,21 @@
 
 static double warn_at = 80, refuse_at = 90, stop_at = 97;
 
-static int run_output(const char *const argv[], char **ret)
-{
-	int fds[2], status, r;
-	size_t len;
-	pid_t pid;
-
-	if (pipe(fds) < 0)
-		return -errno;
-	pid = fork();
-	if (pid == 0) {
-		dup2(fds[1], 1);
-		close(fds[0]);
-		close(fds[1]);
-		execvp(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	close(fds[1]);
-	r = pid < 0 ? -errno : bh_read_fd(fds[0], 16 << 20, ret, &len);
-	close(fds[0]);
-	if (pid > 0 && waitpid(pid, &status, 0) == pid && r >= 0)
-		r = WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
-	return r;
-}
-
-static void load_settings(void)
+static int setting(unsigned int line __unused_arg, const char *key,
+		   const char *value, void *arg)
 {
 	static const struct {
 		const char *key;
 		double *value;
-	} map[] = { { "POOL_WARN=", &warn_at },
-		    { "POOL_REFUSE=", &refuse_at },
-		    { "POOL_STOP=", &stop_at } };
-	_cleanup_free_ char *text = NULL;
-	char *save = NULL;
-	size_t len;
+	} map[] = { { "POOL_WARN", &warn_at },
+		    { "POOL_REFUSE", &refuse_at },
+		    { "POOL_STOP", &stop_at } };
+	double d = value ? strtod(value, NULL) : 0;
 
-	if (bh_read_file("/etc/default/bulkhead", 65536, &text, &len))
-		return;
-	for (char *l = strtok_r(text, "\n", &save); l;
-	     l = strtok_r(NULL, "\n", &save))
-		for (size_t i = 0; i < ARRAY_SIZE(map); i++) {
-			const char *v = bh_startswith(l, map[i].key);
-			double d = v ? strtod(v, NULL) : 0;
-
-			if (d > 0 && d <= 100)
-				*map[i].value = d;
-		}
+	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
+		if (streq(key, map[i].key) && d > 0 && d <= 100)
+			*map[i].value = d;
+	return 0;
 }
 
 static const char *field(struct json_object *row, const char *key)
@@ -115,13 +84,12 @@ static void pause_guests(struct json_object *all, const char *vg,
 	for (size_t i = 0; i < json_object_array_length(all); i++) {
 		struct json_object *row = json_object_array_get_idx(all, i);
 		_cleanup_free_ char *guest = guest_of(field(row, "lv_tags"));
-		_cleanup_free_ char *out = NULL;
 		const char *const argv[] = { "bhctl", "pause", guest, NULL };
 
 		if (!guest || !streq(field(row, "vg_name"), vg) ||
 		    !streq(field(row, "pool_lv"), pool))
 			continue;
-		if (!run_output(argv, &out))
+		if (!bh_run(argv, 0, NULL, NULL))
 			bh_log(BH_ERR,
 			       "guest %s paused: its thin pool %s/%s is "
 			       "about to fill; make room (lvextend, or "
@@ -199,8 +167,8 @@ int main(int argc, char **argv)
 			argv[0]);
 		return help ? 0 : 2;
 	}
-	load_settings();
-	if (run_output(lvs, &out)) {
+	(void)bh_pairs_read("/etc/default/bulkhead", setting, NULL);
+	if (bh_run(lvs, 0, &out, NULL)) {
 		bh_log(BH_ERR, "lvs failed: thin pools are not watched");
 		return 1;
 	}

@@ -262,26 +262,53 @@ int bh_write_all(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+int bh_fill_file(const char *path, const void *buf, size_t len,
+		 unsigned int mode)
+{
+	_cleanup_close_ int fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	int r;
+
+	/* The mode is what was asked for, whatever the umask. */
+	if (fd < 0 || fchmod(fd, mode) < 0)
+		return -errno;
+	r = bh_write_all(fd, buf, len);
+	if (r < 0)
+		return r;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
 int bh_write_file(const char *path, const void *buf, size_t len,
 		  unsigned int mode)
 {
 	_cleanup_free_ char *tmp = bh_asprintf("%s.new-%d", path, getpid());
-	_cleanup_close_ int fd = -1;
 	int r;
 
 	if (!tmp)
 		return -ENOMEM;
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	if (fd < 0)
-		return -errno;
-	r = bh_write_all(fd, buf, len);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
+	r = bh_fill_file(tmp, buf, len, mode);
 	if (r == 0 && rename(tmp, path) < 0)
 		r = -errno;
 	if (r < 0)
 		(void)unlink(tmp);
 	return r;
+}
+
+int bh_sync_dir_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+	_cleanup_close_ int fd = -1;
+	char dir[4096] = ".";
+
+	if (len >= sizeof(dir))
+		return -ENAMETOOLONG;
+	if (slash)
+		memcpy(dir, path, len + (len == 0));
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		return -errno;
+	return 0;
 }
 
 int bh_mkdir_p(const char *path, unsigned int mode)

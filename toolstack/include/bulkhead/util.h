@@ -101,7 +101,11 @@ int bh_log_errno(enum bh_level level, int err, const char *fmt, ...)
 
 /* ---- strings ----------------------------------------------------------- */
 
-#define streq(a, b) (strcmp((a), (b)) == 0)
+/* NULL is equal to nothing. */
+static inline bool streq(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
 
 /* The rest of s after prefix, or NULL if s does not begin with it. */
 const char *bh_startswith(const char *s, const char *prefix);
@@ -143,6 +147,16 @@ int bh_write_all(int fd, const void *buf, size_t len) __must_check;
 /* Replaces path atomically (temporary beside it, fsync, rename). */
 int bh_write_file(const char *path, const void *buf, size_t len,
 		  unsigned int mode) __must_check;
+
+/*
+ * The same without the temporary: for a name nobody looks at yet, and that
+ * somebody removes after a crash.
+ */
+int bh_fill_file(const char *path, const void *buf, size_t len,
+		 unsigned int mode) __must_check;
+
+/* fsync of the directory that holds path: makes a rename there last. */
+int bh_sync_dir_of(const char *path);
 
 /* mkdir -p; existing directories are fine. */
 int bh_mkdir_p(const char *path, unsigned int mode) __must_check;
