@@ -18,7 +18,7 @@ components := $(patsubst %/Makefile,%,$(wildcard \
 all: $(components)
 
 # Daemons and tools link the toolstack's library.
-bootstrap installer: | $(filter toolstack,$(components))
+bootstrap init installer: | $(filter toolstack,$(components))
 
 $(components):
 	@$(MAKE) --no-print-directory -C $@ all
