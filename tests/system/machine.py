@@ -29,7 +29,7 @@ import tempfile
 import time
 
 import images
-from console import FATAL, Console, Deadline, Failure, Shell, Timeout
+from console import FATAL, Console, Deadline, Died, Failure, Shell, Timeout
 
 TOP = os.path.dirname(os.path.dirname(images.HERE))
 CPU = "Haswell,+pcid"      # what Debian's Xen 4.17 boots on in QEMU 7.2
@@ -323,7 +323,13 @@ class Machine:
             time.sleep(every)
 
     def power_off(self, timeout=180):
-        self.run("(sleep 0.2; if [ -d /run/systemd/system ]; then poweroff; else poweroff -f; fi) >/dev/null 2>&1 &")
+        """Shuts the machine down; off before the command's end was seen is off as well."""
+        try:
+            self.run("(sleep 0.5; if [ -d /run/systemd/system ]; then poweroff; else poweroff -f; fi) "
+                     ">/dev/null 2>&1 &")
+        except Died:
+            if self.alive():
+                raise
         return self.wait_off(timeout)
 
     def log_text(self):
