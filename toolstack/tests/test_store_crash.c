@@ -216,6 +216,28 @@ static void run_counter(struct counter *c)
 	}
 }
 
+/*
+ * Counts on for some answers, however long they take on a busy host, and then
+ * for some time, to be killed anywhere between two answers. No answers: killed
+ * anywhere from its start.
+ */
+static void live(struct counter *c, unsigned long answers, unsigned int us)
+{
+	unsigned long want = c[0].answers + c[1].answers + answers;
+	uint64_t limit = bh_now_us() + 60000000, until;
+
+	while (c[0].answers + c[1].answers < want) {
+		run_counter(&c[0]);
+		run_counter(&c[1]);
+		assert_true(bh_now_us() < limit);
+	}
+	until = bh_now_us() + us;
+	while (bh_now_us() < until) {
+		run_counter(&c[0]);
+		run_counter(&c[1]);
+	}
+}
+
 static void killed_daemons_lose_nothing(void **state __unused_arg)
 {
 	static struct counter c[2];
@@ -231,14 +253,9 @@ static void killed_daemons_lose_nothing(void **state __unused_arg)
 	guest_init(&c[1].g, 2);
 	c[0].g.next_req = c[1].g.next_req = 5000;
 	for (int i = 0; i < KILLS; i++) {
-		uint64_t until;
-
 		pid = start_daemon();
-		until = bh_now_us() + 500 + (unsigned)rand_r(&seed) % 30000;
-		while (bh_now_us() < until) {
-			run_counter(&c[0]);
-			run_counter(&c[1]);
-		}
+		live(c, i % 4 ? 1 + (unsigned int)rand_r(&seed) % 24 : 0,
+		     (unsigned int)rand_r(&seed) % (i % 4 ? 500 : 20000));
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		/* It did not find its state unusable and leave by itself. */
@@ -300,8 +317,7 @@ static void killed_daemons_lose_nothing(void **state __unused_arg)
 	print_message("%lu commits, %lu retries, %lu answers over %d kills\n",
 		      total, c[0].retries + c[1].retries,
 		      c[0].answers + c[1].answers, KILLS);
-	/* Enough happened to mean something; on a busy host fewer succeed. */
-	assert_true(total > KILLS / 10);
+	assert_true(total > KILLS / 2); /* enough happened to mean something */
 	persist_free(s.persist);
 	store_done(&s);
 }
