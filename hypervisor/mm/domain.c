@@ -292,10 +292,25 @@ bool domain_release_page(struct page_info *pg)
 	return true;
 }
 
+/* The page, frozen or without a user left, is nobody's. TLBs may still know it:
+ * domain_assign_pages() and the heap look at the stamp. */
+static void detach(struct domain *d, struct page_info *pg)
+{
+	bool last;
+
+	spin_lock(&d->page_lock);
+	last = disown(d, pg);
+	spin_unlock(&d->page_lock);
+	WRITE_ONCE(pg->tlb_stamp, (u32)READ_ONCE(tlb_clock));
+	pg->count = PGC_STALE;
+	pg->type = 0;
+	if (last)
+		domain_put(d);
+}
+
 int domain_steal_page(struct domain *d, struct page_info *pg)
 {
 	u64 x = PGC_ALLOCATED | 1;
-	bool last;
 
 	/* Freezes it: nobody takes a reference on a count of 0. */
 	if (!frame_is_ram(mfn_x(page_to_mfn(pg))) ||
@@ -311,15 +326,7 @@ int domain_steal_page(struct domain *d, struct page_info *pg)
 		__atomic_store_n(&pg->count, x, __ATOMIC_RELEASE);
 		return -EINVAL;
 	}
-	spin_lock(&d->page_lock);
-	last = disown(d, pg);
-	spin_unlock(&d->page_lock);
-	/* TLBs may still know it: domain_assign_pages() and the heap look. */
-	WRITE_ONCE(pg->tlb_stamp, (u32)READ_ONCE(tlb_clock));
-	pg->count = PGC_STALE;
-	pg->type = 0;
-	if (last)
-		domain_put(d);
+	detach(d, pg);
 	return 0;
 }
 
@@ -342,7 +349,6 @@ void page_share_with(struct page_info *pg, struct domain *d, bool readonly)
 bool page_unshare(struct page_info *pg)
 {
 	struct domain *d = page_owner(pg);
-	bool last;
 	u64 x;
 
 	if (!d)
@@ -353,14 +359,7 @@ bool page_unshare(struct page_info *pg)
 	x = __atomic_sub_fetch(&pg->count, 1, __ATOMIC_SEQ_CST);
 	if (x & PGC_COUNT_MASK)
 		return false; /* the last mapping frees it */
-	spin_lock(&d->page_lock);
-	last = disown(d, pg);
-	spin_unlock(&d->page_lock);
-	WRITE_ONCE(pg->tlb_stamp, (u32)READ_ONCE(tlb_clock));
-	pg->count = PGC_STALE;
-	pg->type = 0;
-	if (last)
-		domain_put(d);
+	detach(d, pg);
 	return true;
 }
 

@@ -3,8 +3,9 @@
  * What disks and network interfaces have in common: their two directories in
  * the store, and taking them away again.
  */
-#include "bulkhead/domstore.h"
+#include "dev_private.h"
 
+#include <stdio.h>
 #include <sys/stat.h>
 
 const char *const
@@ -22,6 +23,64 @@ int bh_dev_frontend(enum bh_devkind k, uint32_t domid, uint32_t devid,
 {
 	return bh_snprintf(buf, 96, "/local/domain/%u/device/%s/%u", domid,
 			   bh_devkind_names[k], devid);
+}
+
+int dev_put(struct bh_xs *xs, bh_xs_tx tx, const char *dir, const char *node,
+	    const char *fmt, ...)
+{
+	_cleanup_free_ char *value = NULL;
+	char path[128];
+	va_list ap;
+	int r = bh_snprintf(path, sizeof(path), "%s/%s", dir, node);
+
+	if (r < 0)
+		return r;
+	va_start(ap, fmt);
+	r = vasprintf(&value, fmt, ap);
+	va_end(ap);
+	if (r < 0) {
+		value = NULL;
+		return -ENOMEM;
+	}
+	return bh_xs_write(xs, tx, path, value);
+}
+
+int dev_make(struct bh_xs *xs, bh_xs_tx tx, enum bh_devkind k, uint32_t domid,
+	     uint32_t devid, char be[96], char fe[96])
+{
+	const struct bh_xs_perm fp[] = { { domid, BH_XS_PERM_NONE },
+					 { 0, BH_XS_PERM_READ } };
+	const struct bh_xs_perm bp[] = { { 0, BH_XS_PERM_NONE },
+					 { domid, BH_XS_PERM_READ } };
+	int r;
+
+	r = bh_dev_backend(k, domid, devid, be);
+	if (r >= 0)
+		r = bh_dev_frontend(k, domid, devid, fe);
+	if (r < 0)
+		return r;
+	r = bh_xs_mkdir(xs, tx, fe);
+	if (r == 0)
+		r = bh_xs_set_perms(xs, tx, fe, fp, 2);
+	if (r == 0)
+		r = bh_xs_mkdir(xs, tx, be);
+	if (r == 0)
+		r = bh_xs_set_perms(xs, tx, be, bp, 2);
+	if (r == 0)
+		r = dev_put(xs, tx, fe, "backend", "%s", be);
+	if (r == 0)
+		r = dev_put(xs, tx, fe, "backend-id", "0");
+	if (r == 0)
+		r = dev_put(xs, tx, fe, "state", "1");
+	if (r == 0)
+		r = dev_put(xs, tx, be, "frontend", "%s", fe);
+	if (r == 0)
+		r = dev_put(xs, tx, be, "frontend-id", "%u", domid);
+	if (r == 0)
+		r = dev_put(xs, tx, be, "online", "1");
+	if (r == 0)
+		r = dev_put(xs, tx, be, "state", "1");
+	return r;
 }
 
 int bh_dev_list(struct bh_xs *xs, enum bh_devkind k, uint32_t domid,

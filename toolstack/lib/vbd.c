@@ -7,7 +7,7 @@
  * user closes it: ours is the first, blkback's the last, and nothing has to be
  * remembered or cleaned up.
  */
-#include "bulkhead/domstore.h"
+#include "dev_private.h"
 
 #include <fcntl.h>
 #include <linux/loop.h>
@@ -161,59 +161,27 @@ static int open_target(const struct bh_disk *d, int *ret_fd, dev_t *ret_dev,
 	return make_loop(d, fd, ret_fd, ret_dev, e);
 }
 
-static int put(struct bh_xs *xs, bh_xs_tx tx, const char *dir, const char *node,
-	       const char *value)
-{
-	char path[128];
-	int r = bh_snprintf(path, sizeof(path), "%s/%s", dir, node);
-
-	return r < 0 ? r : bh_xs_write(xs, tx, path, value);
-}
-
 static int add_nodes(struct bh_xs *xs, bh_xs_tx tx, void *arg)
 {
 	const struct add *a = arg;
 	const struct bh_disk *d = a->disk;
-	const struct bh_xs_perm fp[] = { { a->domid, BH_XS_PERM_NONE },
-					 { 0, BH_XS_PERM_READ } };
-	const struct bh_xs_perm bp[] = { { 0, BH_XS_PERM_NONE },
-					 { a->domid, BH_XS_PERM_READ } };
-	char be[96], fe[96], dom[16], id[16], dev[32];
+	char be[96], fe[96], id[16], dev[32];
 	int r;
 
-	r = bh_dev_backend(BH_DEV_VBD, a->domid, d->devid, be);
-	if (r >= 0)
-		r = bh_dev_frontend(BH_DEV_VBD, a->domid, d->devid, fe);
-	if (r >= 0)
-		r = bh_snprintf(dom, sizeof(dom), "%u", a->domid);
-	if (r >= 0)
-		r = bh_snprintf(id, sizeof(id), "%u", d->devid);
+	r = bh_snprintf(id, sizeof(id), "%u", d->devid);
 	if (r >= 0)
 		r = bh_snprintf(dev, sizeof(dev), "%x:%x", major(a->dev),
 				minor(a->dev));
 	if (r < 0)
 		return r;
-	r = bh_xs_mkdir(xs, tx, fe);
-	if (r == 0)
-		r = bh_xs_set_perms(xs, tx, fe, fp, 2);
-	if (r == 0)
-		r = bh_xs_mkdir(xs, tx, be);
-	if (r == 0)
-		r = bh_xs_set_perms(xs, tx, be, bp, 2);
+	r = dev_make(xs, tx, BH_DEV_VBD, a->domid, d->devid, be, fe);
 	const struct {
 		const char *dir, *node, *value;
 	} nodes[] = {
-		{ fe, "backend", be },
-		{ fe, "backend-id", "0" },
-		{ fe, "state", "1" },
 		{ fe, "virtual-device", id },
 		{ fe, "device-type", "disk" },
-		{ be, "frontend", fe },
-		{ be, "frontend-id", dom },
-		{ be, "online", "1" },
 		{ be, "removable", "0" },
 		{ be, "bootable", "1" },
-		{ be, "state", "1" },
 		{ be, "dev", d->vdev },
 		{ be, "type", "phy" },
 		{ be, "mode", d->readonly ? "r" : "w" },
@@ -225,7 +193,8 @@ static int add_nodes(struct bh_xs *xs, bh_xs_tx tx, void *arg)
 		{ be, "hotplug-status", "connected" },
 	};
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(nodes); i++)
-		r = put(xs, tx, nodes[i].dir, nodes[i].node, nodes[i].value);
+		r = dev_put(xs, tx, nodes[i].dir, nodes[i].node, "%s",
+			    nodes[i].value);
 	return r;
 }
 

@@ -6,7 +6,7 @@
  * packet before it reads hotplug-status = connected. In between the interface
  * is configured here by rtnetlink: no udev rule, no script, no race.
  */
-#include "bulkhead/domstore.h"
+#include "dev_private.h"
 
 #include <inttypes.h>
 
@@ -36,69 +36,28 @@ static int bridge_of(const struct bh_vif *v, char buf[16], struct bh_err *e)
 	return 0;
 }
 
-static int put(struct bh_xs *xs, bh_xs_tx tx, const char *dir, const char *node,
-	       const char *fmt, ...) __printf_like(5, 6);
-static int put(struct bh_xs *xs, bh_xs_tx tx, const char *dir, const char *node,
-	       const char *fmt, ...)
-{
-	char path[128], value[256];
-	va_list ap;
-	int r = bh_snprintf(path, sizeof(path), "%s/%s", dir, node);
-
-	if (r < 0)
-		return r;
-	va_start(ap, fmt);
-	r = vsnprintf(value, sizeof(value), fmt, ap);
-	va_end(ap);
-	if (r < 0 || (size_t)r >= sizeof(value))
-		return -ENAMETOOLONG;
-	return bh_xs_write(xs, tx, path, value);
-}
-
 static int add_nodes(struct bh_xs *xs, bh_xs_tx tx, void *arg)
 {
 	const struct add *a = arg;
 	const struct bh_vif *v = a->vif;
 	const uint8_t *m = v->mac;
-	const struct bh_xs_perm fp[] = { { a->domid, BH_XS_PERM_NONE },
-					 { 0, BH_XS_PERM_READ } };
-	const struct bh_xs_perm bp[] = { { 0, BH_XS_PERM_NONE },
-					 { a->domid, BH_XS_PERM_READ } };
 	char be[96], fe[96], mac[18];
 	int r;
 
-	r = bh_dev_backend(BH_DEV_VIF, a->domid, a->devid, be);
-	if (r >= 0)
-		r = bh_dev_frontend(BH_DEV_VIF, a->domid, a->devid, fe);
-	if (r >= 0)
-		r = bh_snprintf(mac, sizeof(mac),
-				"%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1],
-				m[2], m[3], m[4], m[5]);
+	r = bh_snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0],
+			m[1], m[2], m[3], m[4], m[5]);
 	if (r < 0)
 		return r;
-	r = bh_xs_mkdir(xs, tx, fe);
-	if (r == 0)
-		r = bh_xs_set_perms(xs, tx, fe, fp, 2);
-	if (r == 0)
-		r = bh_xs_mkdir(xs, tx, be);
-	if (r == 0)
-		r = bh_xs_set_perms(xs, tx, be, bp, 2);
-#define W(dir, node, ...)                                        \
-	do {                                                     \
-		if (r == 0)                                      \
-			r = put(xs, tx, dir, node, __VA_ARGS__); \
+	r = dev_make(xs, tx, BH_DEV_VIF, a->domid, a->devid, be, fe);
+#define W(dir, node, ...)                                            \
+	do {                                                         \
+		if (r == 0)                                          \
+			r = dev_put(xs, tx, dir, node, __VA_ARGS__); \
 	} while (0)
-	W(fe, "backend", "%s", be);
-	W(fe, "backend-id", "0");
-	W(fe, "state", "1");
 	W(fe, "handle", "%u", a->devid);
 	W(fe, "mac", "%s", mac);
 	if (v->mtu)
 		W(fe, "mtu", "%u", v->mtu);
-	W(be, "frontend", "%s", fe);
-	W(be, "frontend-id", "%u", a->domid);
-	W(be, "online", "1");
-	W(be, "state", "1");
 	W(be, "script", "%s", ""); /* netback insists on the node */
 	W(be, "mac", "%s", mac);
 	W(be, "bridge", "%s", a->bridge);
@@ -180,7 +139,7 @@ int bh_vif_wait(struct bh_xs *xs, uint32_t domid, uint32_t devid,
 				       "off: %s",
 				       ifname, strerror(-r));
 	}
-	r = put(xs, BH_XS_NONE, be, "hotplug-status", "connected");
+	r = dev_put(xs, BH_XS_NONE, be, "hotplug-status", "connected");
 	if (r < 0)
 		return bh_fail(e, r, "vif %u: cannot write to the store: %s",
 			       devid, strerror(-r));

@@ -2,32 +2,13 @@
 /* Transactions: see tx.h. */
 #include <assert.h>
 
+#include "store/hash.h"
 #include "store/persist.h"
 #include "store/tx.h"
 
 #define TX_BUCKETS 64
 
 /* ---- the overlay ------------------------------------------------------- */
-
-#define HASH_START 0xcbf29ce484222325ull
-
-/* Goes on from a prefix, so that all prefixes cost as much as the path. */
-static uint64_t hash_more(uint64_t h, const char *path, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)path[i]) * 0x100000001b3ull;
-	return h;
-}
-
-static uint32_t hash_end(uint64_t h)
-{
-	return (uint32_t)(h ^ h >> 32);
-}
-
-static uint32_t hash_path(const char *path, size_t len)
-{
-	return hash_end(hash_more(HASH_START, path, len));
-}
 
 static struct txnode *find_hashed(struct tx *tx, const char *path, size_t len,
 				  uint32_t hash)

@@ -7,27 +7,8 @@
  * who could find out by asking: a client that may read the node (now, or
  * before its permissions changed), or may list its parent.
  */
+#include "store/hash.h"
 #include "store/persist.h"
-
-#define HASH_START 0xcbf29ce484222325ull
-
-/* Goes on from a prefix, so that all prefixes cost as much as the path. */
-static uint64_t hash_more(uint64_t h, const char *path, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)path[i]) * 0x100000001b3ull;
-	return h;
-}
-
-static uint32_t hash_end(uint64_t h)
-{
-	return (uint32_t)(h ^ h >> 32);
-}
-
-static uint32_t hash_path(const char *path, size_t len)
-{
-	return hash_end(hash_more(HASH_START, path, len));
-}
 
 static struct watch *watch_find(struct conn *c, const char *path,
 				const char *token)

@@ -46,8 +46,8 @@ struct cpu {
 	u64 xcr0;          /* shadow of XCR0 */
 	u32 lock_rank_top; /* debug: highest rank held */
 	unsigned int nr_locks_held;
-	void *sched;  /* sched/: run queue */
-	void *timers; /* sched/timer.c */
+	void *sched;               /* sched/: run queue */
+	void *timers;              /* sched/timer.c */
 	struct watchdog *watchdog; /* cpu/watchdog.c; NULL: not watched */
 	struct {
 		u64 tsc_stamp;
