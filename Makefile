@@ -13,7 +13,7 @@ components := $(patsubst %/Makefile,%,$(wildcard \
 	init/Makefile installer/Makefile docs/Makefile tests/unit/Makefile \
 	tests/guests/Makefile tests/bench/Makefile tests/fuzz/Makefile))
 
-.PHONY: all unit lint install clean check demo $(components)
+.PHONY: all unit lint install clean check demo compile_commands.json $(components)
 
 all: $(components)
 
@@ -26,6 +26,10 @@ $(components):
 unit lint install:
 	@set -e; for c in $(components); do \
 		echo "== $@ $$c"; $(MAKE) --no-print-directory -C $$c $@; done
+
+# For editors, clangd and clang-tidy.
+compile_commands.json:
+	@python3 mk/compile-commands.py $@ $(CURDIR) $(components)
 
 check:
 	./tests/check.sh

@@ -193,6 +193,7 @@ int evtchn_bind_pirq(struct domain *d, struct evtchn_bind_pirq *b)
 		map = NULL;
 	}
 	port = -EEXIST;
+	/* cppcheck-suppress nullPointerRedundantCheck -- map is there if need be */
 	if (!d->evtchn.pirq_port[b->pirq])
 		port = evtchn_get_free(d);
 	if (port >= 0)

@@ -68,7 +68,8 @@ static inline u64 rdmsr(u32 msr)
 }
 static inline void wrmsr(u32 msr, u64 v)
 {
-	__asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)v), "d"((u32)(v >> 32))
+	__asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)(v & ~0U)),
+			 "d"((u32)(v >> 32))
 			 : "memory");
 }
 /* Fault-safe forms: 0, or -EFAULT when the MSR raises #GP. */
