@@ -238,44 +238,45 @@ void evtchn_wake_pollers(struct domain *d, u32 port)
 	}
 }
 
-int evtchn_send(struct domain *d, u32 port)
+/* Interrupts off: they send too, and no lock keeps the two apart. */
+static inline int send(struct domain *d, u32 port)
 {
 	struct evtchn *c = evtchn_of(d, port), *rc;
-	union evtchn_bind b;
-	unsigned long flags;
+	union evtchn_bind b, back;
 	struct domain *rd;
-	int ret = 0;
 
 	if (unlikely(!c))
 		return -EINVAL;
-	flags = irq_save();
 	b = evtchn_bind_of(c);
 	switch (b.state) {
 	case EVTCHNSTAT_interdomain:
 		rd = b.dom == d->id ? d : domain_find(b.dom);
 		rc = rd ? evtchn_of(rd, b.port) : NULL;
-		if (likely(rc)) {
-			union evtchn_bind back = {
-				.state = EVTCHNSTAT_interdomain,
-				.dom = d->id,
-				.port = port
-			};
-
-			if (likely(evtchn_bind_of(rc).word == back.word))
-				evtchn_deliver(rd, rc);
-		}
-		break;
+		if (unlikely(!rc))
+			return 0;
+		back = (union evtchn_bind){ .state = EVTCHNSTAT_interdomain,
+					    .dom = d->id,
+					    .port = port };
+		if (likely(evtchn_bind_of(rc).word == back.word))
+			evtchn_deliver(rd, rc);
+		return 0;
 	case EVTCHNSTAT_ipi:
 		evtchn_deliver(d, c);
-		break;
+		return 0;
 	case EVTCHNSTAT_unbound:
-		break; /* nobody there: dropped */
+		return 0; /* nobody there: dropped */
 	default:
-		ret = -EINVAL;
-		break;
+		return -EINVAL;
 	}
+}
+
+int evtchn_send(struct domain *d, u32 port)
+{
+	unsigned long flags = irq_save();
+	int rc = send(d, port);
+
 	irq_restore(flags);
-	return ret;
+	return rc;
 }
 
 void evtchn_send_virq(struct vcpu *v, u32 virq)
@@ -537,17 +538,16 @@ static const struct {
 	ARG(set_priority, set_priority, false),
 };
 
-long do_event_channel_op(struct vcpu *v, unsigned long a[6])
+_Static_assert(sizeof(struct evtchn_send) == sizeof(u32), "read as a u32");
+
+/* All but sending. */
+static __attribute__((noinline)) long other_op(struct vcpu *v,
+					       unsigned long a[6])
 {
 	unsigned int cmd = (u32)a[0];
 	union evtchn_arg u;
 	int rc;
 
-	if (likely(cmd == EVTCHNOP_send)) {
-		if (copy_from_guest(&u.send, GPTR(a[1]), sizeof(u.send)))
-			return -EFAULT;
-		return evtchn_send(v->domain, u.send.port);
-	}
 	if (cmd >= ARRAY_SIZE(args) || !args[cmd].size)
 		return -ENOSYS;
 	cmd = index_nospec(cmd, ARRAY_SIZE(args));
@@ -557,6 +557,21 @@ long do_event_channel_op(struct vcpu *v, unsigned long a[6])
 	if (!rc && args[cmd].out &&
 	    copy_to_guest(GPTR(a[1]), &u, args[cmd].size))
 		rc = -EFAULT;
+	return rc;
+}
+
+long do_event_channel_op(struct vcpu *v, unsigned long a[6])
+{
+	u32 port;
+	int rc;
+
+	if (unlikely((u32)a[0] != EVTCHNOP_send))
+		return other_op(v, a);
+	if (get_guest_u32(&port, GPTR(a[1])))
+		return -EFAULT;
+	irq_disable();
+	rc = send(v->domain, port);
+	irq_enable(); /* as for every hypercall */
 	return rc;
 }
 

@@ -49,6 +49,7 @@ void asm_offsets(void)
 	OFFSET(VCPU_INFO, struct vcpu, info);
 	OFFSET(VCPU_PV, struct vcpu, pv);
 	OFFSET(VCPU_KERNEL_MODE, struct vcpu, pv.kernel_mode);
+	OFFSET(VCPU_NR_IRETS, struct vcpu, stats_hypercalls[__HYPERVISOR_iret]);
 	OFFSET(VCPU_WORK, struct vcpu, pv.work);
 	OFFSET(VINFO_PENDING, struct vcpu_info, evtchn_upcall_pending);
 	OFFSET(VINFO_MASK, struct vcpu_info, evtchn_upcall_mask);

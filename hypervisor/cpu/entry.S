@@ -23,6 +23,7 @@
 #include "asm-offsets.h"
 
 #define TRAP_SYSCALL 0x100
+#define HYPERCALL_IRET 23
 /* From guest_regs to its neighbours in struct cpu_info. */
 #define CUR (CPU_INFO_CURRENT - CPU_INFO_REGS)
 #define CPU (CPU_INFO_CPU - CPU_INFO_REGS)
@@ -94,7 +95,13 @@ syscall_entry:
 	cmpb $0, VCPU_KERNEL_MODE(%rbx)
 	je 1f
 	sti
+	cmp $HYPERCALL_IRET, %rax /* half of all: no dispatch */
+	je 2f
 	call pv_hypercall
+	jmp ret_to_guest
+2:	incq VCPU_NR_IRETS(%rbx)
+	call do_iret
+	mov %rax, UREGS_rax(%rsp)
 	jmp ret_to_guest
 1:	call pv_syscall_bounce
 	jmp ret_to_guest
@@ -169,6 +176,8 @@ guest_iret:
 	mov %rbx, %rdi
 	mov %rsp, %rsi
 	call pv_deliver_event
+	test %al, %al
+	jnz .Lrestore
 	jmp ret_to_guest
 
 /* IRETQ refused the guest's CS, SS or RIP. The fault's own record has clobbered

@@ -161,6 +161,7 @@ int clear_guest(gptr_t dst, unsigned long n)
 		return rc;                                            \
 	}
 DEFINE_GET(u64, get_guest_u64)
+DEFINE_GET(u32, get_guest_u32)
 DEFINE_GET(u8, get_guest_u8)
 
 int get_guest_words(u64 *v, gptr_t src, unsigned int n)

@@ -238,13 +238,13 @@ void pv_deliver_work(struct vcpu *v, struct cpu_user_regs *regs)
 	}
 }
 
-void pv_deliver_event(struct vcpu *v, struct cpu_user_regs *regs)
+bool pv_deliver_event(struct vcpu *v, struct cpu_user_regs *regs)
 {
 	if (unlikely(!v->pv.event_callback)) {
 		domain_crash(v->domain, "event pending and no callback");
-		return;
+		return false;
 	}
-	bounce(v, regs, v->pv.event_callback, true, false, 0);
+	return bounce(v, regs, v->pv.event_callback, true, false, 0);
 }
 
 /* ---- system calls of guest processes ------------------------------------------- */

@@ -4,13 +4,14 @@
  * fed good input, every truncation of it, and random damage; memory is a
  * small window so that any access outside it is an error.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include <bh/acpi.h>
 #include <bh/boot.h>

@@ -4,13 +4,14 @@
  * the ABI tells it to. Frames are host pages; other parts are stand-ins that
  * record what was asked of them.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "../../hypervisor/comm/evtchn_private.h"
 #include "host.h"
@@ -112,6 +113,10 @@ int copy_from_guest(void *dst, gptr_t src, unsigned long n)
 		return -EFAULT;
 	memcpy(dst, (void *)src.a, n);
 	return 0;
+}
+int get_guest_u32(u32 *v, gptr_t src)
+{
+	return copy_from_guest(v, src, sizeof(*v));
 }
 int copy_to_guest(gptr_t dst, const void *src, unsigned long n)
 {

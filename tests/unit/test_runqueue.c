@@ -4,7 +4,6 @@
  * follow weights, caps hold, a sleeper gets the CPU soon after it wakes, nobody
  * starves, and random operations leave the queue in order.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "../../hypervisor/sched/runqueue.h"
 

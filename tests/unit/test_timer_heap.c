@@ -3,13 +3,14 @@
  * The timers' pairing heap against a plain array: the root is always the
  * earliest, and every timer that went in comes out once.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "../../hypervisor/sched/timer_heap.h"
 

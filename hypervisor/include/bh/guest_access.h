@@ -17,6 +17,7 @@ int __must_check copy_to_guest(gptr_t dst, const void *src, unsigned long n);
 int __must_check clear_guest(gptr_t dst, unsigned long n);
 /* One naturally sized, atomic access of 1, 2, 4 or 8 bytes. */
 int __must_check get_guest_u64(u64 *v, gptr_t src);
+int __must_check get_guest_u32(u32 *v, gptr_t src);
 int __must_check get_guest_u8(u8 *v, gptr_t src);
 int __must_check put_guest_u64(gptr_t dst, u64 v);
 int __must_check put_guest_u32(gptr_t dst, u32 v);

@@ -131,19 +131,22 @@ static inline void clear_bit(unsigned long n, void *p)
 	__atomic_fetch_and((unsigned long *)p + n / 64, ~(1UL << (n % 64)),
 			   __ATOMIC_SEQ_CST);
 }
+/* Written so that compilers make LOCK BTS and BTR of them. */
 static inline bool test_and_set_bit(unsigned long n, void *p)
 {
-	return __atomic_fetch_or((unsigned long *)p + n / 64, 1UL << (n % 64),
-				 __ATOMIC_SEQ_CST) >>
-		       (n % 64) &
-	       1;
+	unsigned long bit = 1UL << (n % 64);
+
+	return __atomic_fetch_or((unsigned long *)p + n / 64, bit,
+				 __ATOMIC_SEQ_CST) &
+	       bit;
 }
 static inline bool test_and_clear_bit(unsigned long n, void *p)
 {
-	return __atomic_fetch_and((unsigned long *)p + n / 64,
-				  ~(1UL << (n % 64)), __ATOMIC_SEQ_CST) >>
-		       (n % 64) &
-	       1;
+	unsigned long bit = 1UL << (n % 64);
+
+	return __atomic_fetch_and((unsigned long *)p + n / 64, ~bit,
+				  __ATOMIC_SEQ_CST) &
+	       bit;
 }
 /* First set bit at or after start, or nbits. */
 unsigned long find_next_bit(const unsigned long *p, unsigned long nbits,

@@ -39,7 +39,8 @@ void do_machine_check(struct cpu_user_regs *regs);
 void pv_syscall_bounce(struct vcpu *v, struct cpu_user_regs *regs);
 void pv_syscall32_bounce(struct vcpu *v, struct cpu_user_regs *regs);
 void pv_deliver_work(struct vcpu *v, struct cpu_user_regs *regs);
-void pv_deliver_event(struct vcpu *v, struct cpu_user_regs *regs);
+/* True: nothing else is to be done before the guest runs. */
+bool pv_deliver_event(struct vcpu *v, struct cpu_user_regs *regs);
 void pv_iret_fault(struct vcpu *v, struct cpu_user_regs *regs);
 /* pv/hypercall.c, interrupts on */
 void pv_hypercall(struct vcpu *v, struct cpu_user_regs *regs);
