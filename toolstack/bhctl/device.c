@@ -25,6 +25,143 @@ static int guest_running(struct ctl *c, uint32_t *ret_id)
 	return r;
 }
 
+/* What the two kinds are called, and the nodes of them that are shown. */
+static const struct devtype {
+	const char *what, *list; /* one of them, and all of them in JSON */
+	const char *id, *id_title;
+	int id_width;
+	struct {
+		const char *key, *node, *title; /* no title: in JSON only */
+		int width;
+	} col[5];
+} types[] = {
+	[BH_DEV_VBD] = { .what = "disk",
+			 .list = "disks",
+			 .id = "vdev",
+			 .id_title = "Vdev",
+			 .id_width = 6,
+			 .col = { { "dev", "dev", "Name", 8 },
+				  { "state", "state", "State", 5 },
+				  { "mode", "mode", "Mode", 4 },
+				  { "params", "params", "Target", 0 },
+				  { "physical-device", "physical-device", NULL,
+				    0 } } },
+	[BH_DEV_VIF] = { .what = "interface",
+			 .list = "interfaces",
+			 .id = "index",
+			 .id_title = "Idx",
+			 .id_width = 3,
+			 .col = { { "mac", "mac", "Mac Addr.", 17 },
+				  { "state", "state", "state", 5 },
+				  { "bridge", "bridge", "bridge", 15 },
+				  { "interface", "vifname", "interface",
+				    0 } } },
+};
+
+/* What its backend does not take leaves nothing behind. */
+static int attached(struct ctl *c, enum bh_devkind k, uint32_t id,
+		    uint32_t devid, int r, struct bh_err *e)
+{
+	if (r == 0)
+		return 0;
+	(void)bh_dev_remove(c->xs, k, id, devid, true, 0, NULL);
+	return fail(EX_FAIL, "%s", bh_err_text(e, r));
+}
+
+static int detach(struct ctl *c, enum bh_devkind k, uint32_t id, uint32_t devid)
+{
+	struct bh_err e = {};
+	int r = bh_dev_remove(c->xs, k, id, devid, c->force,
+			      c->timeout ? c->timeout : 10, &e);
+
+	if (r == -ENODEV)
+		return fail(EX_NO_GUEST, "guest %s has no %s %s", c->argv[0],
+			    types[k].what, c->argv[1]);
+	if (r < 0)
+		return fail(r == -ETIMEDOUT ? EX_TIMEOUT : EX_FAIL,
+			    "guest %s, %s: %s", c->argv[0], c->argv[1],
+			    bh_err_text(&e, r));
+	return 0;
+}
+
+/* One device as a line, or as an object in arr. */
+static void show(struct ctl *c, enum bh_devkind k, uint32_t id, uint32_t devid,
+		 struct json_object *arr)
+{
+	const struct devtype *t = &types[k];
+	struct json_object *o = arr ? json_object_new_object() : NULL;
+	char be[96], ifname[32];
+
+	if (bh_dev_backend(k, id, devid, be) < 0)
+		return;
+	if (o)
+		json_object_object_add(o, t->id,
+				       json_object_new_int((int)devid));
+	else
+		printf("%-*u", t->id_width, devid);
+	for (size_t i = 0; i < ARRAY_SIZE(t->col) && t->col[i].key; i++) {
+		_cleanup_free_ char *v = node(c, be, t->col[i].node);
+		const char *text = v ? v : "";
+
+		if (!*text && streq(t->col[i].node, "vifname")) {
+			(void)snprintf(ifname, sizeof(ifname), "vif%u.%u", id,
+				       devid);
+			text = ifname;
+		}
+		if (o)
+			json_object_object_add(o, t->col[i].key,
+					       json_object_new_string(text));
+		else if (t->col[i].title)
+			printf(" %-*s", t->col[i].width, text);
+	}
+	if (o)
+		json_object_array_add(arr, o);
+	else
+		putchar('\n');
+}
+
+static int list(struct ctl *c, enum bh_devkind k)
+{
+	const struct devtype *t = &types[k];
+	_cleanup_free_ uint32_t *ids = NULL;
+	struct json_object *doc = NULL, *arr = NULL;
+	uint32_t id;
+	size_t n;
+	int r = guest_running(c, &id);
+
+	if (r)
+		return r;
+	r = bh_dev_list(c->xs, k, id, &ids, &n);
+	if (r < 0)
+		return fail(EX_FAIL, "cannot read the store: %s", strerror(-r));
+	if (c->json) {
+		doc = json_doc();
+		arr = json_object_new_array();
+		json_object_object_add(doc, t->list, arr);
+	} else {
+		printf("%-*s", t->id_width, t->id_title);
+		for (size_t i = 0; i < ARRAY_SIZE(t->col) && t->col[i].title;
+		     i++)
+			printf(" %-*s", t->col[i].width, t->col[i].title);
+		putchar('\n');
+	}
+	for (size_t i = 0; i < n; i++)
+		show(c, k, id, ids[i], arr);
+	if (doc)
+		print_json(doc);
+	return 0;
+}
+
+int cmd_block_list(struct ctl *c)
+{
+	return list(c, BH_DEV_VBD);
+}
+
+int cmd_network_list(struct ctl *c)
+{
+	return list(c, BH_DEV_VIF);
+}
+
 /* ---- disks ------------------------------------------------------------- */
 
 int cmd_block_attach(struct ctl *c)
@@ -48,34 +185,13 @@ int cmd_block_attach(struct ctl *c)
 		goto out;
 	}
 	r = bh_vbd_add(c->xs, id, &d, &keep, &e);
-	if (r == 0) {
+	if (r == 0)
 		r = bh_vbd_wait(c->xs, id, &d, &e);
-		if (r < 0)
-			(void)bh_dev_remove(c->xs, BH_DEV_VBD, id, d.devid,
-					    true, 0, NULL);
-	}
+	r = attached(c, BH_DEV_VBD, id, d.devid, r, &e);
 	bh_close(keep);
-	if (r < 0)
-		r = fail(EX_FAIL, "%s", bh_err_text(&e, r));
 out:
 	bh_disk_done(&d);
 	return r;
-}
-
-static int detach(struct ctl *c, enum bh_devkind k, uint32_t id, uint32_t devid)
-{
-	struct bh_err e = {};
-	int r = bh_dev_remove(c->xs, k, id, devid, c->force,
-			      c->timeout ? c->timeout : 10, &e);
-
-	if (r == -ENODEV)
-		return fail(EX_NO_GUEST, "guest %s has no %s %s", c->argv[0],
-			    k == BH_DEV_VBD ? "disk" : "interface", c->argv[1]);
-	if (r < 0)
-		return fail(r == -ETIMEDOUT ? EX_TIMEOUT : EX_FAIL,
-			    "guest %s, %s: %s", c->argv[0], c->argv[1],
-			    bh_err_text(&e, r));
-	return 0;
 }
 
 int cmd_block_detach(struct ctl *c)
@@ -90,59 +206,6 @@ int cmd_block_detach(struct ctl *c)
 			    "'%s': expected a disk's name such as xvdb",
 			    c->argv[1]);
 	return detach(c, BH_DEV_VBD, id, devid);
-}
-
-int cmd_block_list(struct ctl *c)
-{
-	static const char *const cols[] = { "dev", "state", "mode", "params",
-					    "physical-device" };
-	_cleanup_free_ uint32_t *ids = NULL;
-	struct json_object *doc = NULL, *arr = NULL;
-	uint32_t id;
-	size_t n;
-	int r = guest_running(c, &id);
-
-	if (r)
-		return r;
-	r = bh_dev_list(c->xs, BH_DEV_VBD, id, &ids, &n);
-	if (r < 0)
-		return fail(EX_FAIL, "cannot read the store: %s", strerror(-r));
-	if (c->json) {
-		doc = json_doc();
-		arr = json_object_new_array();
-		json_object_object_add(doc, "disks", arr);
-	} else {
-		printf("%-6s %-8s %-5s %-4s %s\n", "Vdev", "Name", "State",
-		       "Mode", "Target");
-	}
-	for (size_t i = 0; i < n; i++) {
-		char be[96], *v[ARRAY_SIZE(cols)];
-		struct json_object *o;
-
-		if (bh_dev_backend(BH_DEV_VBD, id, ids[i], be) < 0)
-			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(cols); k++)
-			v[k] = node(c, be, cols[k]);
-		if (arr) {
-			o = json_object_new_object();
-			json_object_object_add(
-				o, "vdev", json_object_new_int((int)ids[i]));
-			for (size_t k = 0; k < ARRAY_SIZE(cols); k++)
-				json_object_object_add(
-					o, cols[k],
-					json_object_new_string(v[k] ? v[k]
-								    : ""));
-			json_object_array_add(arr, o);
-		} else {
-			printf("%-6u %-8s %-5s %-4s %s\n", ids[i], v[0], v[1],
-			       v[2], v[3]);
-		}
-		for (size_t k = 0; k < ARRAY_SIZE(cols); k++)
-			free(v[k]);
-	}
-	if (doc)
-		print_json(doc);
-	return 0;
 }
 
 /* ---- interfaces -------------------------------------------------------- */
@@ -172,13 +235,9 @@ int cmd_network_attach(struct ctl *c)
 	if (!v.mac_given)
 		bh_vif_default_mac(c->argv[0], devid, v.mac);
 	r = bh_vif_add(c->xs, id, devid, &v, &e);
-	if (r == 0) {
+	if (r == 0)
 		r = bh_vif_wait(c->xs, id, devid, &v, c->argv[0], &e);
-		if (r < 0)
-			(void)bh_dev_remove(c->xs, BH_DEV_VIF, id, devid, true,
-					    0, NULL);
-	}
-	return r < 0 ? fail(EX_FAIL, "%s", bh_err_text(&e, r)) : 0;
+	return attached(c, BH_DEV_VIF, id, devid, r, &e);
 }
 
 int cmd_network_detach(struct ctl *c)
@@ -205,62 +264,4 @@ int cmd_network_detach(struct ctl *c)
 	}
 	return fail(EX_NO_GUEST, "guest %s has no interface %s", c->argv[0],
 		    c->argv[1]);
-}
-
-int cmd_network_list(struct ctl *c)
-{
-	static const char *const cols[] = { "mac", "state", "bridge",
-					    "vifname" };
-	_cleanup_free_ uint32_t *ids = NULL;
-	struct json_object *doc = NULL, *arr = NULL;
-	uint32_t id;
-	size_t n;
-	int r = guest_running(c, &id);
-
-	if (r)
-		return r;
-	r = bh_dev_list(c->xs, BH_DEV_VIF, id, &ids, &n);
-	if (r < 0)
-		return fail(EX_FAIL, "cannot read the store: %s", strerror(-r));
-	if (c->json) {
-		doc = json_doc();
-		arr = json_object_new_array();
-		json_object_object_add(doc, "interfaces", arr);
-	} else {
-		printf("%-3s %-17s %-5s %-15s %s\n", "Idx", "Mac Addr.",
-		       "state", "bridge", "interface");
-	}
-	for (size_t i = 0; i < n; i++) {
-		char be[96], ifname[32], *v[ARRAY_SIZE(cols)];
-		const char *dev;
-
-		if (bh_dev_backend(BH_DEV_VIF, id, ids[i], be) < 0)
-			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(cols); k++)
-			v[k] = node(c, be, cols[k]);
-		(void)snprintf(ifname, sizeof(ifname), "vif%u.%u", id, ids[i]);
-		dev = v[3] && *v[3] ? v[3] : ifname;
-		if (arr) {
-			struct json_object *o = json_object_new_object();
-
-			json_object_object_add(
-				o, "index", json_object_new_int((int)ids[i]));
-			json_object_object_add(o, "interface",
-					       json_object_new_string(dev));
-			for (size_t k = 0; k < 3; k++)
-				json_object_object_add(
-					o, cols[k],
-					json_object_new_string(v[k] ? v[k]
-								    : ""));
-			json_object_array_add(arr, o);
-		} else {
-			printf("%-3u %-17s %-5s %-15s %s\n", ids[i], v[0], v[1],
-			       v[2], dev);
-		}
-		for (size_t k = 0; k < ARRAY_SIZE(cols); k++)
-			free(v[k]);
-	}
-	if (doc)
-		print_json(doc);
-	return 0;
 }

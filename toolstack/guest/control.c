@@ -10,8 +10,6 @@
 
 #include <json-c/json.h>
 
-#include "bulkhead/save.h"
-
 static void reply(struct client *c, struct json_object *o)
 {
 	const char *s =
@@ -89,14 +87,26 @@ static void op_status(struct client *c, struct json_object *req)
 	reply(c, o);
 }
 
+/* Or says why not. */
+static bool runs(struct client *c)
+{
+	const struct guest *g = c->g;
+
+	if (g->phase == PHASE_SAVING)
+		control_reply_error(c, "the guest is being saved");
+	else if (!g->have_dom || g->phase == PHASE_PRESERVED)
+		control_reply_error(c, "the guest does not run");
+	else
+		return true;
+	return false;
+}
+
 static void op_shutdown(struct client *c, struct json_object *req)
 {
 	struct guest *g = c->g;
 
-	if (!g->have_dom || g->phase == PHASE_PRESERVED) {
-		control_reply_error(c, "the guest does not run");
+	if (!runs(c))
 		return;
-	}
 	done(c, req, "shutdown");
 	guest_stop(g);
 }
@@ -104,8 +114,11 @@ static void op_shutdown(struct client *c, struct json_object *req)
 static void op_reboot(struct client *c, struct json_object *req)
 {
 	struct guest *g = c->g;
-	int r = guest_ask_shutdown(g, "reboot");
+	int r;
 
+	if (!runs(c))
+		return;
+	r = guest_ask_shutdown(g, "reboot");
 	if (r < 0) {
 		control_reply_error(c, "the guest does not run");
 		return;
@@ -138,22 +151,17 @@ static void op_save(struct client *c, struct json_object *req)
 		control_reply_error(c, "save needs an absolute path");
 		return;
 	}
+	if (!runs(c))
+		return;
 	if (g->phase != PHASE_RUNNING) {
-		control_reply_error(c, "the guest does not run");
+		control_reply_error(c, "the guest shuts down");
 		return;
 	}
-	guest_set_phase(g, PHASE_SAVING);
-	guest_busy(true);
-	r = bh_save(g->hv, g->xs, &g->dom, g->cfg, g->config_path, path, &e);
-	guest_busy(false);
-	if (r < 0) {
-		guest_set_phase(g, PHASE_RUNNING);
+	r = guest_save(g, path, &e);
+	if (r < 0)
 		control_reply_error(c, bh_err_text(&e, r));
-		guest_check(g);
-		return;
-	}
-	done(c, req, "save");
-	guest_finish(g, 0, "saved to %s", path);
+	else
+		done(c, req, "save");
 }
 
 static const struct {

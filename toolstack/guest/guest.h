@@ -62,6 +62,16 @@ struct console {
 	size_t pending_len;
 };
 
+struct saving {
+	pid_t pid; /* 0: nothing is being saved */
+	int fd;    /* what it has to say */
+	sd_event_source *src;
+	char *path;
+	char text[512];
+	size_t len;
+	bool stop_wanted; /* if the guest runs on */
+};
+
 struct guest {
 	const char *name;
 	char run_dir[128];
@@ -86,7 +96,7 @@ struct guest {
 	struct client *clients;
 	int listen_console, listen_control;
 	sd_bus *bus;
-	char *save_path;
+	struct saving save;
 	bool restart_wanted; /* our own reboot request */
 	bool last_good_boot; /* booting the fallback */
 	int exit_code;
@@ -150,7 +160,8 @@ int sockets_start(struct guest *g, struct bh_err *e);
 void sockets_stop(struct guest *g);
 void client_send(struct client *c, const char *buf, size_t len);
 void sockets_console_out(struct guest *g, const char *buf, size_t len);
-void sockets_answer_waiting(struct guest *g, const char *error);
+/* Answers those that wait for op (NULL: for anything). */
+void sockets_answer_waiting(struct guest *g, const char *op, const char *error);
 
 /* ---- control.c --------------------------------------------------------- */
 
@@ -162,6 +173,13 @@ void control_reply_ok(struct client *c);
 
 void guest_report_crash(struct guest *g);
 int guest_dump_core(struct guest *g, struct bh_err *e);
+
+/* ---- save.c ------------------------------------------------------------ */
+
+/* Begins; who waits for "save" is answered at the end. */
+int guest_save(struct guest *g, const char *path, struct bh_err *e);
+/* Stops it if it goes on; the guest is left as it is. */
+void guest_save_abandon(struct guest *g, const char *why);
 
 /* ---- machined.c -------------------------------------------------------- */
 

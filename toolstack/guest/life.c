@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <systemd/sd-daemon.h>
 
+#include "bulkhead/save.h"
+
 #define QUICK_US        (10 * 1000000ull) /* dying sooner counts as a failure */
 #define MAX_QUICK_FAILS 5
 
@@ -100,14 +102,14 @@ static void act(struct guest *g, enum bh_action a, unsigned int reason)
 		       "it",
 		       g->name, what, g->name);
 		guest_set_phase(g, PHASE_PRESERVED);
-		sockets_answer_waiting(g, NULL);
+		sockets_answer_waiting(g, NULL, NULL);
 		break;
 	case BH_ACT_RESTART:
 	case BH_ACT_COREDUMP_RESTART:
 		g->restart_wanted = false;
 		bh_log(BH_INFO, "guest %s %s; starting it again", g->name,
 		       what);
-		sockets_answer_waiting(g, NULL);
+		sockets_answer_waiting(g, NULL, NULL);
 		rebuild(g, crash && !g->ready);
 		break;
 	default:
@@ -146,7 +148,11 @@ void guest_check(struct guest *g)
 		act(g, g->cfg->on_watchdog, reason);
 		break;
 	case SHUTDOWN_suspend:
-		guest_finish(g, 0, "suspended without anyone to save it");
+		/* its supervisor was killed while it saved it */
+		bh_log(BH_WARNING,
+		       "guest %s is suspended and nobody saves it; it goes on",
+		       g->name);
+		bh_save_undo(g->hv, g->xs, g->dom.domid);
 		break;
 	default:
 		guest_report_crash(g);
@@ -237,6 +243,11 @@ void guest_stop(struct guest *g)
 
 	if (g->phase == PHASE_STOPPING && g->timer)
 		return;
+	if (g->phase == PHASE_SAVING) {
+		g->save.stop_wanted = true;
+		(void)sd_notify(0, "EXTEND_TIMEOUT_USEC=7200000000");
+		return;
+	}
 	if (!g->have_dom || g->phase == PHASE_PRESERVED) {
 		guest_finish(g, 0, "stopped");
 		return;

@@ -213,6 +213,11 @@ static int on_hup(sd_event_source *s, const struct signalfd_siginfo *si,
 
 	(void)s;
 	(void)si;
+	if (g->phase == PHASE_SAVING) {
+		bh_log(BH_NOTICE, "guest %s is being saved; not reloaded",
+		       g->name);
+		return 0;
+	}
 	bh_log(BH_INFO, "running the program anew; guest %s goes on", g->name);
 	(void)sd_notify(0, "RELOADING=1");
 	(void)state_save(g);
@@ -409,8 +414,9 @@ int main(int argc, char **argv)
 		       g.exit_text);
 	(void)sd_notifyf(0, "STOPPING=1\nSTATUS=%s",
 			 g.exit_text ? g.exit_text : "");
+	guest_save_abandon(&g, "the guest was destroyed meanwhile");
 	guest_teardown(&g);
-	sockets_answer_waiting(&g, g.exit_code ? g.exit_text : NULL);
+	sockets_answer_waiting(&g, NULL, g.exit_code ? g.exit_text : NULL);
 	sockets_stop(&g);
 	remove_run_files(&g);
 	bh_xs_free(g.xs);

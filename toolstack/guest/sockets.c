@@ -210,10 +210,10 @@ void sockets_stop(struct guest *g)
 	g->listen_control = bh_close(g->listen_control);
 }
 
-void sockets_answer_waiting(struct guest *g, const char *error)
+void sockets_answer_waiting(struct guest *g, const char *op, const char *error)
 {
 	for (struct client *c = g->clients; c; c = c->next) {
-		if (!c->waiting_op)
+		if (!c->waiting_op || (op && !streq(c->waiting_op, op)))
 			continue;
 		if (error)
 			control_reply_error(c, error);

@@ -533,6 +533,25 @@ static void resume(struct bh_hv *h, struct bh_xs *xs, uint32_t domid)
 		       "the store still takes domain %u for suspended", domid);
 }
 
+void bh_save_undo(struct bh_hv *h, struct bh_xs *xs, uint32_t domid)
+{
+	struct xen_domctl_getdomaininfo info;
+	char path[96];
+	int r;
+
+	r = bh_snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown",
+			domid);
+	if (r >= 0)
+		r = bh_xs_write(xs, BH_XS_NONE, path, "");
+	if (r < 0)
+		bh_log_errno(BH_WARNING, r, "store");
+	if (bh_hv_domain_info(h, domid, &info) == 0 &&
+	    info.flags & XEN_DOMINF_shutdown &&
+	    (info.flags >> XEN_DOMINF_shutdownshift &
+	     XEN_DOMINF_shutdownmask) == SHUTDOWN_suspend)
+		resume(h, xs, domid);
+}
+
 int bh_save(struct bh_hv *h, struct bh_xs *xs, const struct bh_domain *d,
 	    const struct bh_guest_cfg *c, const char *config_path,
 	    const char *path, struct bh_err *e)

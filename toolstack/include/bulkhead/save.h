@@ -115,6 +115,8 @@ bool bh_save_next(const struct bh_save_file *f, size_t *pos, uint32_t *ret_type,
 int bh_save(struct bh_hv *h, struct bh_xs *xs, const struct bh_domain *d,
 	    const struct bh_guest_cfg *c, const char *config_path,
 	    const char *path, struct bh_err *e);
+/* Lets a domain run on whose saving was begun and left. */
+void bh_save_undo(struct bh_hv *h, struct bh_xs *xs, uint32_t domid);
 /* Fills a new domain from the file. Set its nodes up and unpause it. */
 int bh_restore(struct bh_hv *h, const char *path, const struct bh_guest_cfg *c,
 	       struct bh_domain *d, struct bh_err *e);
