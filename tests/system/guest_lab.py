@@ -22,6 +22,7 @@ from machine import Disk, Machine
 
 HV = os.environ.get("BULKHEAD_TEST_HYPERVISOR", "bulkhead")
 TOP = os.path.dirname(os.path.dirname(images.HERE))
+CRASH = os.path.join(os.environ.get("O", TOP + "/build"), "guests/crash.elf")
 TMP = tempfile.TemporaryDirectory(prefix="bht-guests-")
 
 GUEST_SCRIPT = r"""
@@ -108,11 +109,12 @@ def guest_initrd():
 
 
 class Lab(Machine):
-    def __init__(self, name, memory=2048, dom0=768, smp=2, vg="2G", image="dom0", **kw):
+    def __init__(self, name, memory=2048, dom0=768, smp=2, vg="2G", image="dom0", disks=(), **kw):
         super().__init__(hypervisor=HV, image=image, memory=memory, smp=smp, name=f"guests-{name}",
                          xen_args=f"dom0_mem={dom0}M,max:{dom0}M " + kw.pop("xen_args", ""),
-                         disks=[Disk(size=vg, serial="vg0")],
+                         disks=[Disk(size=vg, serial="vg0"), *disks],
                          copy=stage() + [(guest_initrd(), "/root/guest.cpio"),
+                                         (CRASH, "/root/crash.elf"),
                                          (GX.encode(), "/usr/local/bin/gx")], **kw)
 
     def __enter__(self):
