@@ -101,7 +101,10 @@ static int do_lv_untag(const char *const *a)
 	return r <= 0 ? r : lvm_cmd(av);
 }
 
-/* VG LV BYTES OWNER */
+/*
+ * VG LV BYTES OWNER. The origin of plain snapshots can only be extended while
+ * it is inactive; whoever asked made sure that nobody has it open then.
+ */
 static int do_lv_extend(const char *const *a)
 {
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
@@ -115,7 +118,15 @@ static int do_lv_extend(const char *const *a)
 	if (!v || !strv_has(&v->tags, a[3]))
 		return fail(VMB_CONFLICT, "volume %s/%s is not tagged %s", a[0],
 			    a[1], a[3]);
-	return v->size >= want ? 0 : lvm_extend(a[0], a[1], want);
+	if (v->size < want) {
+		if (lv_is_origin(v))
+			r = lvm_activate(a[0], a[1], false);
+		if (r >= 0)
+			r = lvm_extend(a[0], a[1], want);
+	}
+	if (lv_is_origin(v) && lvm_activate(a[0], a[1], true) < 0)
+		r = -VMB_FAILED;
+	return r;
 }
 
 /* VG LV OWNER: grow the file system in it to the volume's size */

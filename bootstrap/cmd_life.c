@@ -99,6 +99,10 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 		return fail(VMB_USAGE,
 			    "guest %s has %s already; disks can only grow",
 			    g->name, fmt_size(v->size));
+	if (running && lv_is_origin(v) && !*v->pool)
+		return fail(VMB_CONFLICT,
+			    "guest %s has snapshots on plain volumes: stop it to resize it (bhctl shutdown %s), or delete them (vm-bootstrap snapshots %s)",
+			    g->name, g->name, g->name);
 	if (*v->pool)
 		r = lvm_check_space(vg, lvm_lv(l, g->vg, v->pool), 0);
 	else

@@ -51,7 +51,8 @@ void fault_point(const char *name)
 			fclose(f);
 		}
 	}
-	if (!colon || bh_parse_u64(colon + 1, 10, 100000, &at) < 0 || at != count)
+	if (!colon || bh_parse_u64(colon + 1, 10, 100000, &at) < 0 ||
+	    (at && at != count))
 		return;
 	if (bh_startswith(how, "kill:")) {
 		kill(getpid(), SIGKILL);

@@ -46,7 +46,8 @@ int journal_recover_all(const char *held_kind, const char *held_name);
 /*
  * Fault injection, for tests only. VM_BOOTSTRAP_FAULT=kill:N, reset:N or
  * stop:N makes the N-th point (from 1) kill this process, reset the machine
- * without a sync, or stop so that the harness can cut the power.
+ * without a sync, or stop so that the harness can cut the power; N = 0 means
+ * every point.
  * VM_BOOTSTRAP_FAULT_LOG=FILE appends every point's number and name.
  */
 void fault_point(const char *name);

@@ -204,6 +204,11 @@ bool lv_is_thin(const struct lv *lv)
 	return lv->attr[0] == 'V' || *lv->pool;
 }
 
+bool lv_is_origin(const struct lv *lv)
+{
+	return lv->attr[0] == 'o' || lv->attr[0] == 'O';
+}
+
 bool lv_is_open(const struct lv *lv)
 {
 	return strlen(lv->attr) > 5 && lv->attr[5] == 'o';

@@ -46,6 +46,8 @@ const struct vg *lvm_vg(const struct lvm *l, const char *vg);
 const struct lv *lvm_lv(const struct lvm *l, const char *vg, const char *lv);
 bool lv_is_pool(const struct lv *lv);
 bool lv_is_thin(const struct lv *lv);
+/* Of plain snapshots; thin ones do not bind their origin. */
+bool lv_is_origin(const struct lv *lv);
 bool lv_is_open(const struct lv *lv);
 /* Value of the tag with this prefix, or NULL. */
 const char *lv_tag(const struct lv *lv, const char *prefix);

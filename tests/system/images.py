@@ -118,16 +118,15 @@ def packages(flavour):
     return list(dict.fromkeys(out + BASE))
 
 
-def debootstrap(target, pkgs, hooks=()):
-    """A Debian 12 root in the directory target."""
+def debootstrap(target, pkgs, hooks=(), more=("--variant=minbase",)):
+    """A Debian 12 root in the directory target (or archive, by its name)."""
     with tempfile.TemporaryDirectory(prefix="bht-src-") as tmp:
         mirrors = []
         for i, text in enumerate(apt_sources()):
             mirrors.append(f"{tmp}/{i}.sources" if "Suites:" in text else f"{tmp}/{i}.list")
             with open(mirrors[-1], "w", encoding="utf-8") as f:
                 f.write(text)
-        args = ["mmdebstrap", "--variant=minbase", "--format=directory",
-                "--include=" + ",".join(pkgs)]
+        args = ["mmdebstrap", *more, "--include=" + ",".join(pkgs)]
         args += [f"--aptopt={o}" for o in apt_options()]
         args += ['--dpkgopt=path-exclude=/usr/share/man/*',
                  '--aptopt=Apt::Install-Recommends "false"']
