@@ -30,7 +30,7 @@ def tarball(name, extra=""):
     return path
 
 
-def dom0(name, copy=(), vg="6G", **kw):
+def dom0(name, copy=(), vg="6G", more=(), **kw):
     root = tempfile.mkdtemp(prefix="bht-inst-")
     subprocess.run(["make", "-s", "-C", f"{TOP}/bootstrap", "install", f"DESTDIR={root}"],
                    check=True, stdout=subprocess.DEVNULL)
@@ -40,7 +40,7 @@ def dom0(name, copy=(), vg="6G", **kw):
                if d == "/usr/libexec/bulkhead" for n in os.listdir(s)]
     hv = guest_lab.HV
     return Machine(hypervisor=hv, image="dom0", memory=2560, smp=2, name=f"bootstrap-{name}",
-                   xen_args="dom0_mem=1024M,max:1024M", disks=[Disk(size=vg, serial="vg0")],
+                   xen_args="dom0_mem=1024M,max:1024M", disks=[Disk(size=vg, serial="vg0"), *more],
                    copy=[(root, "/")] + staged + libexec +
                         [(guest_lab.GX.encode(), "/usr/local/bin/gx")] + list(copy), **kw)
 

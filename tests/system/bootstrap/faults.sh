@@ -16,79 +16,8 @@ vg=$1 op=$2 how=$3 first=${4:-1} every=${5:-1}
 name=f-$op
 points=/tmp/points
 bad=0
-fs=(--template tiny --no-network --vg "$vg")
-
-before() {
-	vm-bootstrap -q destroy --yes "$name" "$name-2" 2>/dev/null
-	case $op in
-	create) ;;
-	*) vm-bootstrap -q create "$name" "${fs[@]}" --disk 48M --swap 16M || exit 3 ;;
-	esac
-	if [ "$op" = rollback ]; then
-		vm-bootstrap -q snapshot "$name" s1 || exit 3
-		mark new
-	fi
-}
-
-# Writes a word into the guest's disk, or reads it.
-mark() {
-	unshare -m sh -c "mount /dev/$vg/$name-root /mnt && echo $1 >/mnt/mark; umount /mnt"
-}
-marked() {
-	unshare -m sh -c "mount -o ro,noload /dev/$vg/$name-root /mnt && cat /mnt/mark 2>/dev/null; umount /mnt"
-}
-
-act() {
-	case $op in
-	create) vm-bootstrap -q create "$name" "${fs[@]}" --disk 48M --swap 16M ;;
-	clone) vm-bootstrap -q clone "$name" "$name-2" ;;
-	rollback) vm-bootstrap -q rollback "$name" s1 --yes ;;
-	resize) vm-bootstrap -q resize "$name" --disk 64M ;;
-	destroy) vm-bootstrap -q destroy "$name" --yes ;;
-	esac
-}
-
-# What must be the same whatever happened, and what may be one of two.
-litter() {
-	ls /var/lib/bulkhead/bootstrap/journal 2>/dev/null
-	find /etc/bulkhead/guests /var/lib/bulkhead/bootstrap/guests -name '*.new'
-	grep -s /run/bulkhead/ /proc/mounts
-	losetup -a
-	lvs --noheadings -o lv_name,lv_tags "$vg" | grep -E '\+\.|bulkhead.merge'
-	# Volumes whose guest does not exist.
-	lvs --noheadings -o lv_name,lv_tags "$vg" | while read -r lv tags; do
-		g=${tags#*bulkhead.guest=}
-		[ "$g" = "$tags" ] || [ -e "/etc/bulkhead/guests/${g%%,*}.cfg" ] || echo "stray $lv"
-	done
-}
-
-size() {
-	lvs --noheadings --units b --nosuffix -o lv_size "$vg/$name-root" 2>/dev/null | tr -d ' '
-}
-
-state() {
-	case $op in
-	create | destroy) [ -e "/etc/bulkhead/guests/$name.cfg" ] && echo there || echo none ;;
-	clone) [ -e "/etc/bulkhead/guests/$name-2.cfg" ] && echo there || echo none ;;
-	rollback) marked | grep -q new && echo new || echo old ;;
-	resize)
-		python3 - "$(size)" "$name" <<-'P'
-			import json, sys
-			meta = json.load(open(f"/var/lib/bulkhead/bootstrap/guests/{sys.argv[2]}.json"))
-			print(sys.argv[1] if int(sys.argv[1]) == meta["disk"] else "sizes differ")
-		P
-		;;
-	esac
-}
-
-whole() {
-	for g in "$name" "$name-2"; do
-		[ -e "/etc/bulkhead/guests/$g.cfg" ] || continue
-		e2fsck -fn "/dev/$vg/$g-root" >/tmp/fsck 2>&1 || echo "file system of $g: $(tail -1 /tmp/fsck)"
-		[ -b "/dev/$vg/$g-swap" ] || echo "$g has no swap volume"
-		vm-bootstrap info "$g" >/dev/null || echo "no info on $g"
-	done
-}
+# shellcheck source=/dev/null
+. "$(dirname "$0")/whole.sh"
 
 before
 a=$(state)
