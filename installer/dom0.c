@@ -30,8 +30,38 @@ static uint32_t default_memory(void)
 	return mib & ~63U;
 }
 
-/* The value of BULKHEAD_CMDLINE without our two options, and with them new. */
-static char *new_cmdline(const char *old)
+/* What an earlier run set stays unless another share is asked for: a second run
+ * sees other figures (under the hypervisor all of the memory), not other wishes. */
+static void keep_share(const char *cmdline)
+{
+	const char *m = strstr(cmdline, "dom0_mem=");
+	const char *c = strstr(cmdline, "dom0_max_vcpus=");
+
+	if (m && !answers.dom0_mib)
+		answers.dom0_mib = strtoul(m + strlen("dom0_mem="), NULL, 10);
+	if (c && !answers.dom0_vcpus)
+		answers.dom0_vcpus =
+			strtoul(c + strlen("dom0_max_vcpus="), NULL, 10);
+}
+
+/* The value of BULKHEAD_CMDLINE in the file's text. */
+static char *cmdline_of(const char *text)
+{
+	for (const char *l = text; l; l = strchr(l, '\n')) {
+		const char *v;
+
+		l += *l == '\n';
+		v = bh_startswith(l, "BULKHEAD_CMDLINE=");
+		if (v) {
+			v += *v == '"';
+			return strndup(v, strcspn(v, "\"\n"));
+		}
+	}
+	return strdup("console=com1,vga");
+}
+
+/* A command line without our two options, and with them new. */
+static char *with_share(const char *old)
 {
 	_cleanup_free_ char *copy = strdup(old);
 	char *out = NULL, *save = NULL;
@@ -51,8 +81,8 @@ static char *new_cmdline(const char *old)
 	return out;
 }
 
-/* The file with the BULKHEAD_CMDLINE line replaced (or added at the end). */
-static char *edit(const char *text)
+/* The file's text with this command line (at the end if it had none). */
+static char *edit(const char *text, const char *cmdline)
 {
 	_cleanup_free_ char *copy = strdup(text);
 	char *out = NULL, *save = copy, *line;
@@ -63,25 +93,15 @@ static char *edit(const char *text)
 	if (!f || !copy)
 		return NULL;
 	while ((line = strsep(&save, "\n"))) {
-		const char *v = bh_startswith(line, "BULKHEAD_CMDLINE=");
-
-		if (v) {
-			_cleanup_free_ char *val = strdup(v + (*v == '"'));
-			_cleanup_free_ char *cmd = NULL;
-
-			val[strcspn(val, "\"")] = '\0';
-			cmd = new_cmdline(val);
-			fprintf(f, "BULKHEAD_CMDLINE=\"%s\"\n", cmd);
+		if (bh_startswith(line, "BULKHEAD_CMDLINE=")) {
+			fprintf(f, "BULKHEAD_CMDLINE=\"%s\"\n", cmdline);
 			seen = true;
 		} else {
 			fprintf(f, save ? "%s\n" : "%s", line);
 		}
 	}
-	if (!seen) {
-		_cleanup_free_ char *cmd = new_cmdline("console=com1,vga");
-
-		fprintf(f, "BULKHEAD_CMDLINE=\"%s\"\n", cmd);
-	}
+	if (!seen)
+		fprintf(f, "BULKHEAD_CMDLINE=\"%s\"\n", cmdline);
 	fclose(f);
 	return out;
 }
@@ -96,11 +116,26 @@ static int read_defaults(char **text)
 	return r == -ENOENT ? 0 : r;
 }
 
+static int write_defaults(const char *text, const char *cmdline)
+{
+	_cleanup_free_ char *new = edit(text, cmdline);
+	int r = new ? bh_write_file(DEFAULTS, new, strlen(new), 0644) : -ENOMEM;
+
+	if (r)
+		report(R_BAD, "cannot write %s: %s", DEFAULTS, strerror(-r));
+	return r;
+}
+
 static int plan(char *text, size_t size)
 {
-	_cleanup_free_ char *old = NULL, *new = NULL;
-	int r;
+	_cleanup_free_ char *file = NULL, *old = NULL, *new = NULL;
+	int r = read_defaults(&file);
 
+	old = r || !file ? NULL : cmdline_of(file);
+	if (!old)
+		return r ? r : -ENOMEM;
+	if (state_get("dom0"))
+		keep_share(old);
 	if (!answers.dom0_mib)
 		answers.dom0_mib = default_memory();
 	if (!answers.dom0_vcpus)
@@ -110,11 +145,10 @@ static int plan(char *text, size_t size)
 		       answers.dom0_mib, (unsigned long long)host.ram_mib);
 		return -EINVAL;
 	}
-	r = read_defaults(&old);
-	new = r ? NULL : edit(old);
+	new = with_share(old);
 	if (!new)
-		return r ? r : -ENOMEM;
-	snprintf(text, size, "dom0: %u MiB of %llu, %u processors",
+		return -ENOMEM;
+	snprintf(text, size, "%u MiB of %llu and %u processors for dom0",
 		 answers.dom0_mib, (unsigned long long)host.ram_mib,
 		 answers.dom0_vcpus);
 	return !streq(old, new);
@@ -122,23 +156,33 @@ static int plan(char *text, size_t size)
 
 static int apply(void)
 {
-	_cleanup_free_ char *old = NULL, *new = NULL;
-	int r = read_defaults(&old);
+	_cleanup_free_ char *file = NULL, *old = NULL, *new = NULL;
+	int r = read_defaults(&file);
 
-	new = r ? NULL : edit(old);
+	old = r || !file ? NULL : cmdline_of(file);
+	new = old ? with_share(old) : NULL;
 	if (!new)
 		return r ? r : -ENOMEM;
+	printf("    %s: BULKHEAD_CMDLINE=\"%s\"\n", DEFAULTS, new);
 	if (opt_dry_run)
 		return 0;
-	r = bh_write_file(DEFAULTS, new, strlen(new), 0644);
-	if (r)
-		report(R_BAD, "cannot write %s: %s", DEFAULTS, strerror(-r));
-	return r ? r : state_add("dom0", "yes");
+	if (!state_get("dom0")) /* else it is already what was there first */
+		r = state_add("dom0", old);
+	return r ? r : write_defaults(file, new);
 }
 
 static int undo(void)
 {
-	return state_drop("dom0"); /* harmless on plain Linux: it stays */
+	const char *before = state_get("dom0");
+	_cleanup_free_ char *file = NULL;
+	int r;
+
+	if (!before)
+		return 0;
+	r = read_defaults(&file);
+	if (!r && file)
+		r = write_defaults(file, before);
+	return r ? r : state_drop("dom0");
 }
 
 const struct step step_dom0 = { "dom0", plan, apply, undo };
@@ -176,7 +220,7 @@ static int undo_boot(void)
 {
 	const char *const argv[] = { "/usr/libexec/bulkhead/bootset", "default",
 				     "none", NULL };
-	int r = run(argv);
+	int r = state_get("boot") ? run(argv) : 0;
 
 	return r ? r : state_drop("boot");
 }

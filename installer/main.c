@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -365,6 +366,11 @@ int main(int argc, char **argv)
 		report(R_BAD, "unexpected '%s': see --help", argv[optind]);
 		return 2;
 	}
+	/* Every line when it is due, also into a pipe; and a terminal that goes
+	 * away with the network must not end us half way. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	if (geteuid() && mode != CHECK) {
 		report(R_BAD, "must run as root");
 		return 1;

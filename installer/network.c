@@ -55,11 +55,12 @@ static int read_mac(const char *nic)
 	return 0;
 }
 
-/* Saves a file for rollback; one that does not exist is noted as such. */
+/* Saves a file for rollback; one that does not exist is noted as such. What an
+ * interrupted run saved is the original and stays. */
 static int save_file(const char *path)
 {
 	_cleanup_free_ char *text = NULL, *name = NULL;
-	char to[512];
+	char to[512], absent[520];
 	size_t len = 0;
 	int r = bh_read_file(path, 1 << 20, &text, &len);
 
@@ -71,16 +72,24 @@ static int save_file(const char *path)
 	for (char *p = name; *p; p++)
 		if (*p == '/')
 			*p = '!';
-	snprintf(to, sizeof(to), SAVE_DIR "/%s%s", name,
-		 r == -ENOENT ? ".absent" : "");
+	snprintf(to, sizeof(to), SAVE_DIR "/%s", name);
+	snprintf(absent, sizeof(absent), "%s.absent", to);
+	if (!access(to, F_OK) || !access(absent, F_OK))
+		return 0;
 	r = bh_mkdir_p(SAVE_DIR, 0700);
-	return r ? r : bh_write_file(to, text ? text : "", len, 0600);
+	return r ? r
+		 : bh_write_file(text ? to : absent, text ? text : "", len,
+				 0600);
 }
 
 static int replace_file(const char *path, const char *text)
 {
-	int r = save_file(path);
+	int r;
 
+	printf("    %s %s\n", opt_dry_run ? "would write" : "writing", path);
+	if (opt_dry_run)
+		return 0;
+	r = save_file(path);
 	return r ? r : bh_write_file(path, text, strlen(text), 0644);
 }
 
@@ -257,8 +266,15 @@ static int apply_nm(void)
 
 /* ---- rollback ------------------------------------------------------------------- */
 
+static uint64_t rollback_at; /* by our clock; the timer fires then */
+
 static int arm_rollback(void)
 {
+	const char *const stop[] = { "systemctl", "stop",
+				     "bulkhead-network-rollback.timer",
+				     "bulkhead-network-rollback.service",
+				     NULL };
+	_cleanup_free_ char *out = NULL;
 	char when[32];
 	const char *const argv[] = { "systemd-run",
 				     "--quiet",
@@ -269,7 +285,9 @@ static int arm_rollback(void)
 				     "--rollback-network",
 				     NULL };
 
+	(void)run_output(stop, &out); /* of a run that was interrupted */
 	snprintf(when, sizeof(when), "--on-active=%us", answers.net_timeout);
+	rollback_at = bh_now_us() + answers.net_timeout * 1000000ULL;
 	return run(argv);
 }
 
@@ -301,6 +319,7 @@ static void restore_files(void)
 		for (char *p = to; *p; p++)
 			if (*p == '!')
 				*p = '/';
+		printf("    %s %s\n", absent ? "removing" : "restoring", to);
 		if (absent)
 			unlink(to);
 		else if (!bh_read_file(from, 1 << 20, &text, &len) &&
@@ -319,12 +338,15 @@ int network_rollback(void)
 	const char *del[] = { "ip", "link", "delete", bridge, NULL };
 	const char *const nd[] = { "systemctl", "restart", "systemd-networkd",
 				   NULL };
+	const char *const ifdown[] = { "ifdown", "--force", bridge, NULL };
 	const char *const ifup[] = { "ifup", "--force", nic, NULL };
 	const char *const nm[] = { "nmcli",         "connection",      "delete",
 				   "bulkhead-port", "bulkhead-bridge", NULL };
 
 	if (!bridge || !nic)
 		return 0;
+	if (host.manager == NET_IFUPDOWN) /* while its stanza is there */
+		run(ifdown);
 	restore_files();
 	if (host.manager == NET_NM)
 		run(nm);
@@ -338,15 +360,19 @@ int network_rollback(void)
 	return state_drop("network.nic");
 }
 
-/* The gateway answers, now or within the time that is left. */
+/* The gateway answers through the bridge, now or within the time that is left
+ * before the timer fires. */
 static bool gateway_answers(void)
 {
-	const char *const argv[] = { "ping", "-c1", "-W1", host.gateway, NULL };
-	const char *const neigh[] = { "ip", "neigh", "show", host.gateway,
+	const char *const argv[] = { "ping",         "-c1",        "-W1", "-I",
+				     answers.bridge, host.gateway, NULL };
+	const char *const neigh[] = { "ip",  "neigh",        "show",
+				      "dev", answers.bridge, host.gateway,
 				      NULL };
-	uint64_t end = bh_now_us() + (answers.net_timeout - 5) * 1000000ULL;
 
-	while (bh_now_us() < end) {
+	printf("    waiting until gateway %s answers through %s\n",
+	       host.gateway, answers.bridge);
+	while (bh_now_us() + 5000000 < rollback_at) {
 		_cleanup_free_ char *out = NULL, *n = NULL;
 
 		if (!run_output(argv, &out))
@@ -422,7 +448,7 @@ static int apply(void)
 	if (!r && *host.gateway && !gateway_answers()) {
 		report(R_BAD,
 		       "gateway %s does not answer through bridge %s: "
-		       "the network was put back",
+		       "putting the network back",
 		       host.gateway, answers.bridge);
 		r = -EHOSTUNREACH;
 	}

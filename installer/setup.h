@@ -55,7 +55,8 @@ int state_add(const char *key, const char *value);
 const char *state_get(const char *key);
 int state_drop(const char *key);
 
-/* run.c: commands without a shell. argv ends with NULL. */
+/* run.c: commands without a shell, argv ends with NULL. run() is for changes:
+ * printed, not done in a dry run; run_output() for questions, always asked. */
 int run(const char *const argv[]);
 int run_output(const char *const argv[], char **ret);
 

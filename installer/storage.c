@@ -158,7 +158,9 @@ static int make_vg(void)
 	if (answers.force)
 		argv[n++] = "-ff", argv[n++] = "-y";
 	r = run(argv);
-	return r ? r : state_add("storage.vg", answers.vg);
+	if (!r)
+		r = state_add("storage.vg", answers.vg);
+	return r ? r : state_add("storage.pv", answers.pv);
 }
 
 /* Metadata for a mapping of every 64 KiB chunk, four times over for snapshots;
@@ -180,7 +182,7 @@ static void metadata_size(char *buf, size_t size)
 
 static int make_pool(void)
 {
-	char meta[32];
+	char meta[32], full[300];
 	const char *argv[] = { "lvcreate",
 			       "-y",
 			       "-q",
@@ -204,7 +206,8 @@ static int make_pool(void)
 	argv[11] = strchr(answers.pool_size, '%') ? "-l" : "-L";
 	metadata_size(meta, sizeof(meta));
 	r = run(argv);
-	return r ? r : state_add("storage.pool", answers.pool);
+	snprintf(full, sizeof(full), "%s/%s", answers.vg, answers.pool);
+	return r ? r : state_add("storage.pool", full);
 }
 
 static int write_conf(void)
@@ -214,8 +217,9 @@ static int write_conf(void)
 				     "bulkhead", full, NULL };
 	_cleanup_free_ char *text = bh_asprintf(
 		"# Written by bulkhead-setup; defaults of vm-bootstrap.\n"
-		"volume-group = %s\nthin-pool = %s\nbridge = %s\n",
-		answers.vg, answers.pool, answers.bridge);
+		"volume-group = %s\nthin-pool = %s\n%s%s\n",
+		answers.vg, answers.pool, *answers.bridge ? "bridge = " : "",
+		answers.bridge);
 	int r;
 
 	if (opt_dry_run)
@@ -237,7 +241,7 @@ static int write_conf(void)
 	}
 	snprintf(full, sizeof(full), "%s/%s", answers.vg, answers.pool);
 	r = run(argv);
-	return r ? r : state_add("storage.conf", "yes");
+	return r ? r : state_add("storage.conf", full);
 }
 
 static int apply(void)
@@ -251,44 +255,83 @@ static int apply(void)
 	return r ? r : write_conf();
 }
 
+static bool lv_exists(const char *lv)
+{
+	const char *const argv[] = { "lvs", lv, NULL };
+	_cleanup_free_ char *out = NULL;
+
+	return !run_output(argv, &out);
+}
+
+static bool holds_volumes(const char *pool)
+{
+	const char *const argv[] = { "lvs",        "--noheadings", "-o",
+				     "thin_count", pool,           NULL };
+	char n[32];
+
+	return !first_word(argv, n, sizeof(n)) && strtoul(n, NULL, 10);
+}
+
+static int undo_conf(const char *pool)
+{
+	const char *const argv[] = { "lvchange", "--detachprofile", pool,
+				     NULL };
+
+	if (!state_get("storage.conf"))
+		return 0;
+	printf("    removing /etc/bulkhead/bootstrap.conf, %s\n", PROFILE);
+	unlink("/etc/bulkhead/bootstrap.conf");
+	if (lv_exists(pool) && run(argv))
+		return -EIO;
+	unlink(PROFILE);
+	return state_drop("storage.conf");
+}
+
+static int undo_vg(const char *vg)
+{
+	const char *const remove[] = { "vgremove", vg, NULL };
+	const char *argv[40] = { "pvremove" };
+	const char *pv = state_get("storage.pv");
+	_cleanup_free_ char *list = strdup(pv ? pv : "");
+	char *save = NULL;
+	int n = 1, r = vg_exists(vg) ? run(remove) : 0;
+
+	if (r || !list)
+		return r ? r : -ENOMEM;
+	r = state_drop("storage.vg");
+	for (char *d = strtok_r(list, ",", &save); d && n < 38;
+	     d = strtok_r(NULL, ",", &save))
+		argv[n++] = d;
+	if (!r && n > 1)
+		r = run(argv);
+	return r ? r : state_drop("storage.pv");
+}
+
 /* Volumes with guests stay: only an empty pool and group are removed. */
 static int undo(void)
 {
 	const char *vg = state_get("storage.vg");
-	const char *pool = state_get("storage.pool");
-	char full[300];
+	const char *pool = state_get("storage.pool"); /* group/pool */
+	const char *used = state_get("storage.conf");
 	int r = 0;
 
-	unlink("/etc/bulkhead/bootstrap.conf");
-	state_drop("storage.conf");
-	if (pool) {
-		const char *const argv[] = { "lvremove", "-y", full, NULL };
-		const char *const count[] = { "lvs", "--noheadings",
-					      "-o",  "thin_count",
-					      full,  NULL };
-		char n[32];
+	if (pool && holds_volumes(pool)) {
+		report(R_BAD,
+		       "thin pool %s still holds volumes: remove the guests "
+		       "first",
+		       pool);
+		return -EBUSY;
+	}
+	if (used)
+		r = undo_conf(used);
+	if (!r && pool) {
+		const char *const argv[] = { "lvremove", "-y", pool, NULL };
 
-		snprintf(full, sizeof(full), "%s/%s", vg ? vg : answers.vg,
-			 pool);
-		if (!first_word(count, n, sizeof(n)) && strtoul(n, NULL, 10)) {
-			report(R_BAD,
-			       "thin pool %s still holds volumes: remove "
-			       "the guests first",
-			       full);
-			return -EBUSY;
-		}
-		r = run(argv);
+		r = lv_exists(pool) ? run(argv) : 0;
 		if (!r)
 			r = state_drop("storage.pool");
 	}
-	if (!r && vg) {
-		const char *const argv[] = { "vgremove", vg, NULL };
-
-		r = run(argv);
-		if (!r)
-			r = state_drop("storage.vg");
-	}
-	return r;
+	return r || !vg ? r : undo_vg(vg);
 }
 
 const struct step step_storage = { "storage", plan, apply, undo };

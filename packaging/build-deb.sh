@@ -38,7 +38,9 @@ EOF
 SOURCE_DATE_EPOCH=$(date -d "$date" +%s)
 export SOURCE_DATE_EPOCH
 # -d: tests/deps.sh installed what is needed, under names that may differ.
-dpkg-buildpackage -b -us -uc -d -j"$(nproc)" >"$work/log" 2>&1 || {
+# V=1 shows what is going on.
+dpkg-buildpackage -b -us -uc -d -j"$(nproc)" 2>&1 | if [ -n "${V:-}" ]; then tee "$work/log"; else
+	cat >"$work/log"; fi || {
 	tail -n 40 "$work/log" >&2
 	echo "build-deb.sh: dpkg-buildpackage failed" >&2
 	exit 1

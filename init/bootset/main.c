@@ -213,8 +213,12 @@ static int cmd_default(char **args)
 {
 	struct bootset *s;
 
-	if (args[0] && streq(args[0], "none"))
-		return make_default(""); /* plain Linux */
+	if (args[0] && streq(args[0], "none")) { /* plain Linux, from now on */
+		if (grub_env_set("bulkhead_next", ""))
+			return -EIO;
+		sets.trying[0] = '\0';
+		return make_default("");
+	}
 	s = need_set(args);
 	return s ? make_default(s->id) : -ENOENT;
 }
