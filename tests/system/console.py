@@ -62,7 +62,7 @@ class Console:
         self.fatal = re.compile(fatal, re.M) if fatal else None
         self.buf = b""                  # since the last match
         self.seen = b""                 # the last of what has been seen
-        self.mirror = None              # also copy to this file descriptor
+        self.mirror = None              # also copy to this file descriptor or function
         self.open = True
 
     def read(self, seconds):
@@ -81,7 +81,9 @@ class Console:
             return False
         self.log.write(data)
         self.log.flush()
-        if self.mirror is not None:
+        if callable(self.mirror):
+            self.mirror(data)
+        elif self.mirror is not None:
             os.write(self.mirror, data)
         self.buf += data
         self.seen = (self.seen + data)[-8192:]

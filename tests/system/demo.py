@@ -4,8 +4,8 @@ boots that through GRUB on our hypervisor, and makes guests on a thin pool.
 
 Then the terminal becomes dom0's console, with a list of things to try; with
 --unattended it prints what dom0 and the guests show, reboots the host, shows
-that a file written in a guest is still there and that the guest started by
-itself, and exits 0. A second run reuses whatever has not changed.
+that files written in the guests are still there and that the guests started by
+themselves, and exits 0. A second run reuses whatever has not changed.
 """
 
 import argparse
@@ -13,27 +13,32 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images  # noqa: E402
 from console import Failure  # noqa: E402
+from guest_lab import GX  # noqa: E402
 from machine import CPU, TOP, Disk, Machine, interact  # noqa: E402
 
 DIR = f"{TOP}/build/demo"
 START = time.time()
+APT_LISTS = ("-o Dir::Etc::sourcelist=sources.list.d/bulkhead.list -o Dir::Etc::sourceparts=- "
+             "-o APT::Get::List-Cleanup=0")        # only ours: the machine has no mirror
 
 TRY = """
   You are root on dom0, Debian 12 on Bulkhead. Things to try:
 
     bhctl list                          the domains; bhctl top watches them
-    bhctl console {guest}             a guest's console; Ctrl-] leaves it
+    bhctl console demo-tiny             a guest's console (login: root); Ctrl-] leaves it
     vm-bootstrap create web1 --template tiny --start --wait
     vm-bootstrap snapshot web1          and: list, clone, rollback, resize, destroy
-    bhctl shutdown {guest}; bhctl start {guest}
+    bhctl shutdown demo-tiny; bhctl start demo-tiny
     bhctl dmesg                         what the hypervisor says
     systemctl status 'bulkhead-guest@*'
     reboot                              guests with autostart come back
@@ -42,28 +47,87 @@ TRY = """
 """
 
 
+# Showing what happens ---------------------------------------------------------
+
 def step(text):
     t = int(time.time() - START)
     print(f"\n== [{t // 60:2}:{t % 60:02}] {text}", flush=True)
 
 
+def indent(text):
+    for line in text.splitlines():
+        if line.strip():
+            print("    " + line.rstrip()[:150], flush=True)
+
+
+class Ticking:
+    """A sign of life every ten seconds while something silent goes on."""
+
+    def __init__(self, what):
+        self.what, self.end = what, threading.Event()
+
+    def __enter__(self):
+        threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self):
+        began = time.time()
+        while not self.end.wait(10):
+            print(f"    {self.what}: {time.time() - began:.0f} s", flush=True)
+
+    def __exit__(self, *_):
+        self.end.set()
+
+
 def stream(argv, log, **kw):
-    """Runs a program with its output in a log, and a sign of life on the terminal."""
+    """Runs a program with its output in a log, and the last of it now and then on the terminal."""
     with open(log, "wb") as f:
         p = subprocess.Popen(argv, cwd=TOP, stdout=f, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **kw)
         began = time.time()
         while p.poll() is None:
-            time.sleep(0.5)
+            time.sleep(0.2)
             if time.time() - began > 5:
                 began = time.time()
                 with open(log, "rb") as r:
-                    r.seek(max(0, os.path.getsize(log) - 300))
-                    last = r.read().decode("utf-8", "replace").strip().splitlines()
-                print("   ", (last[-1] if last else "...")[:110], flush=True)
+                    r.seek(max(0, os.path.getsize(log) - 4000))
+                    last = (r.read().decode("utf-8", "replace").strip().splitlines() or ["..."])[-1]
+                made = re.search(r" -o (\S+)", last)       # a compiler's line is long
+                indent(f"making {made.group(1)}" if made else last[:110])
     if p.returncode:
         with open(log, encoding="utf-8", errors="replace") as r:
             sys.exit("".join(r.readlines()[-30:]) + f"demo: {' '.join(argv)} failed; the whole log is {log}")
 
+
+class Boot:
+    """The console's lines while the machine boots, without escape sequences."""
+
+    def __init__(self):
+        self.rest = b""
+
+    def __call__(self, data):
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for l in lines:
+            l = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()=>].?|[\x00-\x08\x0b-\x1f]", b"", l)
+            if l.strip():
+                print("    |", l.decode("utf-8", "replace").strip()[:150], flush=True)
+
+
+def boot(m, timeout=900):
+    """Waits for dom0, showing its console meanwhile."""
+    m.con.mirror = Boot()
+    m.login(timeout)
+    m.con.mirror = None
+
+
+def shown(m, command, timeout=120):
+    """Runs a command in dom0 the way a user sees it."""
+    print(f"dom0# {command}", flush=True)
+    r = m.follow(command, timeout, indent)
+    if r.code:
+        raise Failure(f"`{command}` exited {r.code}")
+    return r.out
+
+
+# Steps --------------------------------------------------------------------------
 
 def tree_hash():
     """Changes when the source does."""
@@ -71,7 +135,7 @@ def tree_hash():
     names = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
                             "--exclude-standard"], cwd=TOP, stdout=subprocess.PIPE, check=True).stdout
     for n in sorted(names.decode().split("\0")):
-        if not n or n.startswith(("tests/", "docs/")) or not os.path.isfile(f"{TOP}/{n}"):
+        if not n or n.startswith("tests/") or not os.path.isfile(f"{TOP}/{n}"):
             continue
         with open(f"{TOP}/{n}", "rb") as f:
             h.update(n.encode() + b"\0" + f.read())
@@ -81,38 +145,49 @@ def tree_hash():
 def packages():
     """build/demo/repo: an apt repository of everything, rebuilt if the source changed."""
     repo, stamp, now = f"{DIR}/repo", f"{DIR}/repo.hash", tree_hash()
-    if os.path.exists(stamp) and open(stamp, encoding="ascii").read() == now:
-        print("    unchanged")
-        return repo, now
+    if os.path.exists(stamp):
+        with open(stamp, encoding="ascii") as f:
+            if f.read() == now:
+                print("    unchanged")
+                return repo, now
+        os.unlink(stamp)
     shutil.rmtree(repo, ignore_errors=True)
     os.makedirs(repo)
-    stream(["packaging/build-deb.sh", repo], f"{DIR}/packages.log")
+    stream(["packaging/build-deb.sh", repo], f"{DIR}/packages.log", env=dict(os.environ, V="1"))
+    for n in os.listdir(repo):
+        if "-dbgsym" in n:
+            os.unlink(f"{repo}/{n}")
     stream(["packaging/make-apt-repo.sh", repo, "", "file:/srv/bulkhead"], f"{DIR}/repo.log")
+    indent("\n".join(sorted(os.listdir(repo))))
     with open(stamp, "w", encoding="ascii") as f:
         f.write(now)
     return repo, now
 
 
-def shown(m, command, timeout=120):
-    """Runs a command in dom0 the way a user sees it."""
-    print(f"dom0# {command}", flush=True)
-    r = m.call(command, timeout)
-    print("".join("    " + l + "\n" for l in r.out.rstrip().splitlines()), end="", flush=True)
-    if r.code:
-        raise Failure(f"`{command}` exited {r.code}")
-    return r.out
+def debian_root():
+    """A Debian 12 root as a tar archive, made on this machine: apt inside an
+    emulated one would take a quarter of an hour."""
+    pkgs = ("systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-ping,"
+            "systemd-resolved,e2fsprogs")
+    path = f"{images.CACHE}/bootstrap/debian-12.tar"
+    with images.making(path) as tmp:
+        if tmp:
+            images.sh("mmdebstrap", "--variant=minbase", f"--include={pkgs}", "bookworm", tmp)
+    return path
 
 
-def new_machine(o, hypervisor, boot="disk", copy=()):
-    return Machine(hypervisor=hypervisor, image="dom0", boot=boot, firmware="uefi" if o.uefi else "bios",
-                   cpu=o.cpu, smp=o.smp, memory=o.memory, root=f"{DIR}/root.qcow2",
-                   disks=[Disk(file=f"{DIR}/guests.raw", serial="guests")],
+def new_machine(o, hypervisor, copy=()):
+    disks = [Disk(file=f"{DIR}/guests.raw", serial="guests")]
+    if not o.quick:
+        disks.append(Disk(file=f"{DIR}/debian.tar", serial="debian", readonly=True))
+    return Machine(hypervisor=hypervisor, image="dom0", boot="disk", firmware="uefi" if o.uefi else "bios",
+                   cpu=o.cpu, smp=o.smp, memory=o.memory, root=f"{DIR}/root.qcow2", disks=disks,
                    copy=copy, ssh=o.ssh, reboot=True, name="demo", log=f"{DIR}/console.log")
 
 
 def install(o, repo, version):
-    """The four commands of docs/guide-install.md, on plain Debian."""
-    state = {"version": version, "uefi": o.uefi, "image": images.image("dom0").path}
+    """The commands of docs/guide-install.md, on plain Debian."""
+    state = {"version": version, "uefi": o.uefi, "memory": o.memory, "image": images.image("dom0").path}
     path = f"{DIR}/state.json"
     if os.path.exists(path) and all(os.path.exists(f"{DIR}/{n}") for n in ("root.qcow2", "guests.raw")):
         with open(path, encoding="ascii") as f:
@@ -123,59 +198,97 @@ def install(o, repo, version):
         if os.path.exists(f"{DIR}/{n}"):
             os.unlink(f"{DIR}/{n}")
     images.sh("truncate", "-s", "8G", f"{DIR}/guests.raw")
-    m = new_machine(o, "none", copy=[(repo, "/srv/bulkhead"),
-                                     (f"{repo}/bulkhead.list", "/etc/apt/sources.list.d/bulkhead.list")])
-    with m:
-        print("    booting plain Debian 12 (some 40 s)", flush=True)
-        m.login(600)
-        m.run("systemctl is-system-running --wait || :", 600)
-        shown(m, "apt-get -q update -o Dir::Etc::sourcelist=sources.list.d/bulkhead.list "
-                 "-o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0", 300)
-        shown(m, "DEBIAN_FRONTEND=noninteractive apt-get -y -qq --no-install-recommends install bulkhead", 1200)
+    with new_machine(o, "none", copy=[(repo, "/srv/bulkhead"), (GX.encode(), "/usr/local/bin/gx"),
+                                      (f"{repo}/bulkhead.list", "/etc/apt/sources.list.d/bulkhead.list")]) as m:
+        boot(m)
+        m.call("systemctl is-system-running --wait", 600)
+        shown(m, f"apt-get -q update {APT_LISTS}", 300)
+        shown(m, "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "
+                 "install bulkhead", 1200)
         shown(m, "bulkhead-setup --unattended --vg guests --pv /dev/disk/by-id/virtio-guests "
-                 f"--dom0-memory {o.memory * 5 // 8}", 600)
-        m.power_off(300)
+                 f"--dom0-memory {o.memory * 5 // 8}", 900)
+        with Ticking("switching off"):
+            m.power_off(300)
     with open(path, "w", encoding="ascii") as f:
         json.dump(state, f)
 
 
-def in_guest(m, guest, command):
-    """Types a command on the guest's console; returns what the guest said."""
-    return m.run(f"(sleep 1; echo; echo '{command}; echo rc=$?'; sleep 5) | timeout 20 bhctl console {guest} || :", 60)
+def on_bulkhead(m):
+    """dom0 is up; is it dom0, and is its boot set found well?"""
+    if "xen" not in m.call("cat /sys/hypervisor/type").out:
+        raise Failure("the machine came up on plain Linux, not on the hypervisor:\n"
+                      + m.call("bhctl boot status").out)
+    with Ticking("the health check waits until everything is up"):
+        m.eventually("systemctl is-active bulkhead-health.service", 600, every=3)
 
 
 def guests(o, m):
     """The guests, made unless a former run did."""
-    have = m.call("vm-bootstrap list").out
+    have, templates = m.run("vm-bootstrap list", 60), m.run("vm-bootstrap template list", 60)
     if "demo-tiny" not in have:
-        if "tiny" not in m.call("vm-bootstrap template list").out:
+        if "tiny" not in templates:
             shown(m, "vm-bootstrap template build tiny", 300)
-        shown(m, "vm-bootstrap create demo-tiny --template tiny --start --autostart --wait", 300)
+        shown(m, "vm-bootstrap create demo-tiny --template tiny --ip 10.0.2.50/24 --gateway 10.0.2.2 "
+                 "--start --autostart --wait", 300)
     if not o.quick and "demo-debian" not in have:
-        shown(m, "vm-bootstrap template build debian-12", 3600)
-        shown(m, "vm-bootstrap create demo-debian --template debian-12 --memory 256M --start --autostart --wait", 900)
+        if "debian-12" not in templates:
+            print("    (`vm-bootstrap template build debian-12` would fetch it; here it comes ready from outside)")
+            shown(m, "cat /dev/disk/by-id/virtio-debian >/var/tmp/debian-12.tar; "
+                     "vm-bootstrap template import /var/tmp/debian-12.tar --name debian-12; "
+                     "rm /var/tmp/debian-12.tar", 1800)
+        shown(m, "[ -e .ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519", 60)
+        shown(m, "vm-bootstrap create demo-debian --template debian-12 --memory 256M --ip 10.0.2.51/24 "
+                 "--gateway 10.0.2.2 --ssh-key .ssh/id_ed25519.pub --start --autostart --wait", 900)
 
 
-def proof(o, m):
-    """What can be seen from outside: dom0, hypervisor, guests, and a file that lasts."""
-    step("dom0 and guests")
+def in_tiny(m, command, timeout=60):
+    """Runs a command on the tiny guest's console, logging in first."""
+    m.run("printf '\\nroot\\n' | timeout 5 bhctl console demo-tiny >/dev/null 2>&1 || :", 30)
+    out = m.run(f"gx demo-tiny '{command}' {timeout}", timeout + 30)
+    print(f"demo-tiny# {command}", flush=True)
+    indent(out)
+    return out
+
+
+def in_debian(m, command, timeout=120):
+    ssh = "ssh -q -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=30 root@10.0.2.51"
+    return shown(m, f"{ssh} '{command}'", timeout)
+
+
+def look(m, o):
     shown(m, "cat /sys/hypervisor/type; bhctl info")
     shown(m, "bhctl list")
     shown(m, "vm-bootstrap list")
     shown(m, "lvs guests")
+    shown(m, "ping -c 2 -W 5 10.0.2.50")
+    if not o.quick:
+        shown(m, "ping -c 2 -W 5 10.0.2.51")
+
+
+def proof(o, m):
+    """What can be seen from outside: dom0, hypervisor, guests, and files that last."""
+    step("dom0 and guests")
+    look(m, o)
     word = f"proof-{random.randrange(10**9)}"
-    in_guest(m, "demo-tiny", f"echo {word} >/root/proof; sync")
+    in_tiny(m, f"echo {word} >/root/proof; sync; uname -r; uptime")
+    if not o.quick:
+        in_debian(m, f"echo {word} >/root/proof; sync; uname -r; uptime")
     step("rebooting the host")
     m.run("(sleep 0.5; reboot) >/dev/null 2>&1 &")
     m.shell.ready = False
-    m.login(900)
-    m.eventually("bhctl list | grep -q demo-tiny", 300, every=3)
-    shown(m, "bhctl list")
-    said = m.eventually(f"(sleep 1; echo; echo 'cat /root/proof'; sleep 4) | timeout 20 bhctl console demo-tiny | "
-                        f"grep {word}", 240, every=3)
-    if word not in said:
-        raise Failure("the file written in the guest is gone")
-    print(f"    in demo-tiny, started by itself, /root/proof still says {word}")
+    boot(m)
+    on_bulkhead(m)
+    with Ticking("waiting for the guests to start by themselves"):
+        m.eventually("bhctl list | grep -q demo-tiny && ping -c 1 -W 2 10.0.2.50", 300, every=3)
+        if not o.quick:
+            m.eventually("bhctl list | grep -q demo-debian && ping -c 1 -W 2 10.0.2.51", 600, every=3)
+    look(m, o)
+    said = [in_tiny(m, "cat /root/proof; uptime")]
+    if not o.quick:
+        said.append(in_debian(m, "cat /root/proof; uptime"))
+    if not all(word in s for s in said):
+        raise Failure("a file written in a guest before the reboot is gone")
+    print(f"    /root/proof, written before the reboot, still says {word}")
 
 
 def options():
@@ -190,39 +303,40 @@ def options():
     a("--memory", type=int, default=2048, help="MiB (default 2048)")
     a("--cpu", default=CPU, help=f"QEMU processor model (default {CPU})")
     a("--uefi", action="store_true", help="UEFI firmware instead of BIOS")
-    return p.parse_args()
+    o = p.parse_args()
+    if o.memory < 1536:
+        p.error(f"--memory {o.memory}: dom0 and guests need 1536 MiB or more")
+    return o
 
 
 def main():
     o = options()
     os.makedirs(DIR, exist_ok=True)
-    step("building hypervisor and tools")
-    stream(["make", f"-j{os.cpu_count()}", "all"], f"{DIR}/build.log")
-    step("packages and apt repository")
+    step("hypervisor, tools and packages; an apt repository of them")
     repo, version = packages()
     step("Debian 12 disk image")
-    print("   ", images.image("dom0").path)
+    with Ticking("installing Debian into it"):
+        print("   ", images.image("dom0").path)
+        if not o.quick:
+            shutil.copy(debian_root(), f"{DIR}/debian.tar")
     step("apt install bulkhead, in the image")
     if not (o.keep and os.path.exists(f"{DIR}/root.qcow2")):
         install(o, repo, version)
     step("booting through GRUB on Bulkhead")
     with new_machine(o, "bulkhead") as m:
-        m.login(900)
-        if "xen" not in m.call("cat /sys/hypervisor/type").out:
-            raise Failure("the machine came up on plain Linux, not on the hypervisor:\n"
-                          + m.call("bhctl boot status").out)
-        m.eventually("systemctl is-active bulkhead-store.service", 300)
-        m.call("systemctl is-system-running --wait", 600)
+        boot(m)
+        on_bulkhead(m)
         step("guests")
         guests(o, m)
         if o.unattended:
             proof(o, m)
+            with Ticking("switching off"):
+                m.power_off(300)
             step("done")
-            m.power_off(300)
             return
         shown(m, "bhctl list")
         m.send(".\n")
-        print(TRY.format(guest="demo-tiny") + (f"\n  ssh -p {o.ssh} root@127.0.0.1\n" if o.ssh else ""))
+        print(TRY + (f"\n  ssh -p {o.ssh} root@127.0.0.1\n" if o.ssh else ""))
         m.send("\n")
         interact(m, b"\x1c")
 
@@ -231,3 +345,5 @@ try:
     main()
 except Failure as e:
     sys.exit(f"demo: {e}\nThe console log is {DIR}/console.log")
+except KeyboardInterrupt:
+    sys.exit("demo: interrupted; the next run goes on with what is there")

@@ -29,7 +29,7 @@ import tempfile
 import time
 
 import images
-from console import FATAL, Console, Deadline, Died, Failure, Shell, Timeout
+from console import FATAL, Console, Deadline, Died, Failure, Result, Shell, Timeout
 
 TOP = os.path.dirname(os.path.dirname(images.HERE))
 CPU = "Haswell,+pcid"      # what Debian's Xen 4.17 boots on in QEMU 7.2
@@ -304,6 +304,27 @@ class Machine:
         if not self.shell.ready:
             self.login()
         return self.shell.call(script, timeout)
+
+    def follow(self, script, timeout, say):
+        """Like call, but also hands over the output as it comes: say(text)."""
+        self.run(f"cat >/run/bht.follow <<'BHT_END'\n{script}\nBHT_END\n"
+                 "rm -f /run/bht.follow.rc; : >/run/bht.follow.out; cd\n"
+                 "(setsid sh /run/bht.follow >/run/bht.follow.out 2>&1 </dev/null; echo $? >/run/bht.follow.rc) "
+                 ">/dev/null 2>&1 &")
+        end, out = Deadline(timeout), ""
+        while True:
+            got = self.run("sleep 1; echo \"$(cat /run/bht.follow.rc 2>/dev/null)\"; "
+                           f"tail -c +{len(out.encode()) + 1} /run/bht.follow.out")
+            rc, _, new = got.partition("\n")
+            if not rc:                      # whole lines only
+                new = new[:new.rfind("\n") + 1]
+            out += new
+            if new:
+                say(new)
+            if rc:
+                return Result(int(rc), out)
+            if end.left() <= 0:
+                raise Timeout(f"no end of `{script}` in {timeout} s; output so far:\n{out[-2000:]}")
 
     def expect(self, pattern, timeout=60, **kw):
         return self.con.expect(pattern, timeout, **kw)
