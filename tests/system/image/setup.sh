@@ -59,6 +59,13 @@ cat >"$root/boot/grub/grub.cfg" <<-'G'
 		initrd /initrd.img
 	}
 G
-sed -i 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/; s/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"/' \
-	"$root/etc/default/grub" 2>/dev/null || true
+# A server with a serial console: GRUB's menus made later in the machine use it,
+# and need no VGA BIOS, without which GRUB 2.06 hangs in its graphical terminal.
+mkdir -p "$root/etc/default/grub.d"
+cat >"$root/etc/default/grub.d/serial.cfg" <<-'G'
+	GRUB_TIMEOUT=1
+	GRUB_TERMINAL="console serial"
+	GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
+	GRUB_CMDLINE_LINUX_DEFAULT="console=tty0 console=ttyS0,115200"
+G
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/usr/share/doc/* "$root"/usr/share/locale/*
