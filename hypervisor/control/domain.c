@@ -309,35 +309,26 @@ static struct domain *system_domain(domid_t id, u32 max_vcpus)
 
 /* ---- debug keys ----------------------------------------------------------------------- */
 
-static void dump_domains(void)
+/* What each domain asked for: hypercalls by number (entries of multicalls one
+ * by one), emulations, faults. tests/bench/guest-kernel reads it. */
+static void dump_counters(void)
 {
-	struct vcpu_runstate_info r;
 	struct domain *d;
 	struct vcpu *v;
 	u32 next = 0;
 
 	while ((d = domain_get_next(next)) != NULL) {
 		next = d->id + 1U;
-		printk("d%u: refs %d, pages %lu of %lu, pauses %d, weight %u cap %u%s%s\n",
-		       d->id, d->refs - 1, d->tot_pages, d->max_pages,
-		       d->pause_count, d->sched.weight, d->sched.cap,
-		       d->is_shut_down ? ", shut down" : "",
-		       d->dying ? ", dying" : "");
-		printk("  emulated: %lu page-table writes, %lu privileged; %lu faults bounced\n",
-		       d->stats_ptwr, d->stats_priv_emul,
+		printk("d%u: emulated: %lu page-table writes, %lu privileged; "
+		       "%lu faults bounced\n",
+		       d->id, d->stats_ptwr, d->stats_priv_emul,
 		       d->stats_faults_bounced);
 		for_each_vcpu(d, v) {
-			vcpu_runstate_get(v, &r);
-			printk("  v%u: CPU%u %s flags %#lx, ran %lu ms, upcall %u mask %u\n",
-			       v->id, v->processor,
-			       v->is_running ? "running" : "off",
-			       v->pause_flags, r.time[0] / 1000000,
-			       v->info->evtchn_upcall_pending,
-			       v->info->evtchn_upcall_mask);
+			printk(" v%u:", v->id);
 			for (unsigned int i = 0;
 			     i < ARRAY_SIZE(v->stats_hypercalls); i++)
 				if (v->stats_hypercalls[i])
-					printk("   [%u]=%lu", i,
+					printk(" [%u]=%lu", i,
 					       v->stats_hypercalls[i]);
 			printk("\n");
 		}
@@ -363,7 +354,7 @@ void domain_subsys_init(void)
 	idle_domain->is_idle = true;
 	dom_io = system_domain(DOMID_IO, 0);
 	dom_xen = system_domain(DOMID_XEN, 0);
-	keyhandler_register('q', dump_domains, "dump domains");
+	keyhandler_register('p', dump_counters, "hypercalls and traps by domain");
 	keyhandler_register('e', dump_events, "dump event channels");
 }
 
