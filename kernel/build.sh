@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds one kernel flavour from the distribution's source tarball: unpack,
-# patch, merge configuration and check it, compile, install into a tree that
-# the .deb and .rpm packages copy. See docs/kernel.md.
+# patch, merge configuration and check it, compile, install into trees that the
+# .deb and .rpm packages copy (packaging/build-kernel-*.sh). See docs/kernel.md.
 set -euo pipefail
 shopt -s nullglob
 
@@ -13,7 +13,9 @@ usage() {
 	  STEP     prepare  unpack and patch the source
 	           config   prepare, then merge and check the configuration
 	           menu     config, then menuconfig; writes the difference back
+	           objects  config, then compile only what the patches touch
 	           build    config, then compile and install into OUT/install
+	                    and, for a kernel with modules, OUT/headers
 	  --ci     the small cut of domu without modules
 	EOF
 }
@@ -49,10 +51,18 @@ fi
 }
 name=$flavour
 [[ $ci == 0 ]] || name=domu-ci
+# What the source package adds to the upstream version, then our own revision
+# (raise kernel/revision whenever a fragment or patch changes): 6.1.192-2.1.
+owner=$(dpkg-query -S "$source" 2>/dev/null | cut -d: -f1 || true)
+rev=$(dpkg-query -W -f '${Version}' "${owner:-none}" 2>/dev/null || echo -0)
+rev=${rev##*-}
+rev=-${rev%%[~+]*}.$(<"$here/revision")
 out=${out:-${O:-$here/../build}/kernel/$name}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 src=$out/source
+exec 9>"$out/lock" # a second build of the same tree waits for the first
+flock 9
 say() { echo "kernel $name: $*" >&2; }
 
 # Unpacked afresh whenever tarball or patches change.
@@ -93,7 +103,7 @@ kmake() {
 		mkdir -p "$CCACHE_DIR" 2>/dev/null || export CCACHE_DISABLE=1
 	fi
 	# Fixed identity: the same source gives the same kernel.
-	make -C "$src" O="$out/obj" CC="$cc" LOCALVERSION="-bulkhead-$flavour" \
+	make -C "$src" O="$out/obj" CC="$cc" LOCALVERSION="$rev-bulkhead-$name" \
 		KBUILD_BUILD_USER=bulkhead KBUILD_BUILD_HOST=build \
 		KBUILD_BUILD_TIMESTAMP="$(date -u -d @"${SOURCE_DATE_EPOCH:-0}")" \
 		"$@"
@@ -151,9 +161,19 @@ menu() {
 	fi
 }
 
+# The sources the patches change, as objects: what CI can afford of a flavour.
+objects() {
+	config
+	local objs
+	mapfile -t objs < <(sed -n 's,^+++ b/\(.*\)\.c$,\1.o,p' "$here"/patches/*.patch | sort -u)
+	say "building ${#objs[@]} patched objects"
+	kmake -s -j"${JOBS:-$(nproc)}" prepare
+	kmake -s -j"${JOBS:-$(nproc)}" "${objs[@]}"
+}
+
 build() {
 	config
-	local jobs release inst=$out/install
+	local jobs release inst=$out/install boot
 	jobs=${JOBS:-$(nproc)}
 	release=$(kmake -s kernelrelease | tail -n 1)
 	say "building $release with $jobs jobs"
@@ -161,27 +181,26 @@ build() {
 	if grep -q '^CONFIG_MODULES=y' "$out/obj/.config"; then
 		kmake -s -j"$jobs" modules
 	fi
-	rm -rf "$inst"
-	mkdir -p "$inst/boot"
-	cp "$out/obj/arch/x86/boot/bzImage" "$inst/boot/vmlinuz-$release"
-	cp "$out/obj/.config" "$inst/boot/config-$release"
-	cp "$out/obj/System.map" "$inst/boot/System.map-$release"
+	rm -rf "$inst" "$out/headers"
+	# A domU kernel is nothing the host could boot, so it stays out of /boot,
+	# where GRUB would offer it; vm-bootstrap's boot mode `host` looks here.
+	boot=$inst/boot
+	[[ $flavour == dom0 ]] || boot=$inst/usr/lib/bulkhead/kernels/$release
+	mkdir -p "$boot"
+	install_boot() { install -m 644 "$1" "$boot/$2$([[ $flavour == domu ]] || echo "-$release")"; }
+	install_boot "$out/obj/arch/x86/boot/bzImage" vmlinuz
+	install_boot "$out/obj/.config" config
+	install_boot "$out/obj/System.map" System.map
 	if grep -q '^CONFIG_MODULES=y' "$out/obj/.config"; then
 		kmake -s INSTALL_MOD_PATH="$inst" INSTALL_MOD_STRIP=1 modules_install
 		rm -f "$inst/lib/modules/$release/"{build,source}
-	fi
-	if [[ $flavour == domu ]]; then
-		# Where vm-bootstrap's boot mode `host` looks.
-		local k=$inst/usr/lib/bulkhead/kernels/$release
-		mkdir -p "$k"
-		ln -s "/boot/vmlinuz-$release" "$k/vmlinuz"
-		ln -s "/boot/config-$release" "$k/config"
+		"$here/headers.sh" "$src" "$out/obj" "$out/headers" "$release"
 	fi
 	echo "$release" >"$out/release"
 	say "done: $(du -sh "$inst" | cut -f1) in $inst"
 }
 
 case $step in
-prepare | config | menu | build) "$step" ;;
+prepare | config | menu | objects | build) "$step" ;;
 *) usage >&2; exit 2 ;;
 esac
