@@ -106,6 +106,7 @@ void rq_charge(struct runqueue *rq, struct sched_vcpu *s, s_time_t now)
 	if (ran <= 0)
 		return;
 	s->run_start = now;
+	s->cap_ran += ran;
 	s->vtime += w == 256 ? (u64)ran : (u64)ran * 256 / w;
 	if (s->boost) {
 		s->boost_left -= ran;
@@ -216,12 +217,13 @@ s64 cap_left(struct sched_domain *dom, s_time_t now)
 	if (now >= dom->refill_at) {
 		periods = (now - dom->refill_at) / SCHED_CAP_PERIOD + 1;
 		dom->refill_at += periods * SCHED_CAP_PERIOD;
-		/* Debt is paid back; what was not used is not saved up. */
+		/* Debt is paid back. What could not be used, because others
+		 * ran, is kept for one more period and no longer. */
 		if (periods > 100000 || dom->refill_at < 0)
 			dom->budget = quota;
 		else
 			dom->budget += periods * quota;
-		dom->budget = min(dom->budget, quota);
+		dom->budget = min(dom->budget, 2 * quota);
 	}
 	return dom->budget;
 }

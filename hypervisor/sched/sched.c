@@ -248,10 +248,12 @@ void vcpu_yield(void)
 
 /* ---- caps --------------------------------------------------------------------------- */
 
-static void cap_account(struct sched_vcpu *s, s64 ran, s_time_t now)
+static void cap_account(struct sched_vcpu *s, s_time_t now)
 {
 	struct sched_domain *dom = s->dom;
+	s64 ran = s->cap_ran;
 
+	s->cap_ran = 0;
 	if (likely(!dom->cap))
 		return;
 	spin_lock(&dom->cap_lock); /* interrupts are off */
@@ -413,10 +415,9 @@ static void arm_slice(struct runqueue *rq, struct sched_vcpu *s, s_time_t now)
 static bool prev_stays(struct runqueue *rq, struct vcpu *prev, s_time_t now)
 {
 	struct sched_vcpu *s = &prev->sched;
-	s64 ran = now - s->run_start;
 
 	rq_charge(rq, s, now);
-	cap_account(s, ran, now);
+	cap_account(s, now);
 	if (!vcpu_runnable(prev) || s->parked)
 		return false;
 	if (unlikely(!cpumask_test(rq->cpu, &s->hard))) {

@@ -27,6 +27,7 @@ struct sched_vcpu {
 	struct sched_domain *dom; /* NULL: idle vCPU */
 	u64 vtime;            /* weighted virtual run time, ns at weight 256 */
 	s_time_t run_start;   /* accounted up to here while running */
+	s64 cap_ran;          /* ran since the cap was last charged */
 	cpumask_t hard, soft; /* soft is only a preference */
 	cpumask_t saved_hard; /* SCHEDOP_pin_override */
 	bool pinned_override;
