@@ -86,13 +86,17 @@ int verify_space(const struct candidate *c);
 
 /* grub.c */
 int grub_print_menu(const struct bootsets *b, const char *prepare,
-		    const char *rel_dir);
+		    const char *rel_dir, unsigned int deadline);
 int grub_env_set(const char *name, const char *value); /* NULL: unset */
 int grub_regenerate(void);
 
 /* health.c */
 int health_check(const struct settings *s, char *why, size_t size);
 void notify_admin(const char *text); /* journal and motd */
+
+/* The hypervisor's boot watchdog ends a trial that neither the health check nor
+ * the deadman could: seconds after the deadline. */
+#define DEADLINE_SLACK 240
 
 /* deadman.c: does not return before the set is blessed, and reboots if not */
 int deadman(const struct settings *s, const char *id);

@@ -18,9 +18,6 @@
 
 #include "bootset.h"
 
-/* Options of a hypervisor on trial: whatever stops it, it starts again. */
-#define TRIAL_HV ""
-
 static bool exists(const char *path)
 {
 	char full[PATH_MAX];
@@ -42,7 +39,7 @@ static void print_quoted(const char *s)
 }
 
 static void print_entry(const struct bootset *s, const char *prepare,
-			const char *rel)
+			const char *rel, unsigned int deadline)
 {
 	const char *uuid = getenv("GRUB_DEVICE_UUID");
 	const char *dev = getenv("GRUB_DEVICE");
@@ -61,9 +58,9 @@ static void print_entry(const struct bootset *s, const char *prepare,
 	printf("\tset bulkhead_dom0=\n"
 	       "\tset bulkhead_hv=\n"
 	       "\tif [ \"${bulkhead_try}\" = %s ]; then\n"
-	       "\t\tset bulkhead_hv=\"" TRIAL_HV "\"\n"
+	       "\t\tset bulkhead_hv=\"watchdog boot_watchdog=%u\"\n"
 	       "\t\tset bulkhead_dom0=\"bulkhead.trial panic=10\"\n\tfi\n",
-	       s->id);
+	       s->id, deadline + DEADLINE_SLACK);
 	printf("\tif [ \"${grub_platform}\" = pc ]; then set gfxpayload=text; "
 	       "fi\n\tinsmod gzio\n\tinsmod multiboot2\n");
 	printf("\techo 'Loading Bulkhead %s ...'\n", s->hypervisor);
@@ -82,7 +79,7 @@ static void print_entry(const struct bootset *s, const char *prepare,
 }
 
 int grub_print_menu(const struct bootsets *b, const char *prepare,
-		    const char *rel_dir)
+		    const char *rel_dir, unsigned int deadline)
 {
 	/* boot_once: the administrator asked GRUB itself for another entry. */
 	printf("if [ \"${boot_once}\" != true ]; then\n"
@@ -101,7 +98,7 @@ int grub_print_menu(const struct bootsets *b, const char *prepare,
 	       "    fi\n"
 	       "  fi\nfi\n");
 	for (unsigned int i = b->nr; i-- > 0;)
-		print_entry(&b->set[i], prepare, rel_dir);
+		print_entry(&b->set[i], prepare, rel_dir, deadline);
 	return ferror(stdout) ? -EIO : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bulkhead/hv.h>
 #include <bulkhead/util.h>
 
 #include "bootset.h"
@@ -266,7 +267,7 @@ static int cmd_grub(char **args)
 {
 	if (!args[0] || !args[1])
 		return -EINVAL;
-	return grub_print_menu(&sets, args[0], args[1]);
+	return grub_print_menu(&sets, args[0], args[1], settings.deadline);
 }
 
 static void set_state(struct bootset *s, const char *state)
@@ -312,9 +313,23 @@ static int cmd_boot_check(char **args)
 	return sets_save_state(&sets);
 }
 
+/* Ends its boot watchdog, if it has one (Xen has not). */
+static void hypervisor_is_well(void)
+{
+	_cleanup_(bh_hv_close_cleanup) struct bh_hv *h = NULL;
+	int r = bh_hv_open(&h);
+
+	if (!r)
+		r = bh_hv_boot_watchdog_done(h);
+	if (r && r != -EINVAL)
+		bh_log_errno(BH_WARNING, r,
+			     "cannot end the hypervisor's boot watchdog");
+}
+
 static int bless(void)
 {
 	struct bootset *s = sets_find(&sets, running);
+	int r;
 
 	if (!s)
 		return 0;
@@ -325,7 +340,9 @@ static int bless(void)
 			 "boot set %s is well and is now the default", running);
 		bh_log(BH_INFO, "%s", sets.why);
 	}
-	return make_default(running);
+	r = make_default(running);
+	hypervisor_is_well();
+	return r;
 }
 
 /* Takes the lock only for the change: checking may take minutes. */

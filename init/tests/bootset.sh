@@ -112,6 +112,7 @@ ok "a set keeps its files"
 expect "menuentry 'Bulkhead 0.1" "$bs" grub "	insmod ext2" /boot/bulkhead/sets
 # shellcheck disable=SC2016 # GRUB's variable
 expect 'set default="bulkhead-${bulkhead_try}"' "$bs" grub "	insmod ext2" /boot/bulkhead/sets
+expect 'boot_watchdog=1140' "$bs" grub "	insmod ext2" /boot/bulkhead/sets
 mkdir -p "$root/etc/apt/apt.conf.d"
 "$bs" default 0001
 expect '^linux-image-6\.1\.0-1-amd64$' cat "$root/etc/apt/apt.conf.d/52bulkhead-boot-sets"
