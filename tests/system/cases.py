@@ -28,11 +28,11 @@ class Skip(Exception):
     """Raised with the reason a case cannot run here."""
 
 
-def add(name, fn, /, long=False, **params):
-    """A case: fn(**params). long=True keeps it out of CI."""
+def add(name, fn, /, *args, long=False, **params):
+    """A case: fn(*args, **params). long=True keeps it out of CI."""
     if name in _cases:
         raise ValueError(f"two cases named {name}")
-    _cases[name] = (fn, long, params)
+    _cases[name] = (fn, long, args, params)
 
 
 def case(fn=None, *, long=False):
@@ -55,17 +55,17 @@ def main():
         print(f"usage: {os.path.basename(sys.argv[0])} --list [--long] | NAME...", file=sys.stderr)
         sys.exit(2)
     if args[0] == "--list":
-        for name, (_, long, _) in _cases.items():
+        for name, (_, long, *_) in _cases.items():
             if not long or "--long" in args:
                 print(name)
         return
     for name in args:
         if name not in _cases:
             sys.exit(f"no case {name}; --list --long shows them")
-        fn, _, params = _cases[name]
+        fn, _, args, params = _cases[name]
         start = time.time()
         try:
-            fn(**params)
+            fn(*args, **params)
         except Skip as e:
             print(e)
             sys.exit(77)

@@ -405,7 +405,8 @@ int main(int argc, char **argv)
 	r = sd_event_loop(g.event);
 	if (r == 255) {
 		sockets_stop(&g);
-		execv("/proc/self/exe", argv);
+		/* By name: /proc/self/exe is the old file after an upgrade. */
+		execv(strchr(argv[0], '/') ? argv[0] : "/proc/self/exe", argv);
 		bh_log_errno(BH_ERR, -errno, "cannot run myself again");
 		return 1;
 	}
