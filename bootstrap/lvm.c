@@ -307,6 +307,16 @@ int lvm_choose(const struct lvm *l, const char *want, const char *want_pool,
 	return 0;
 }
 
+/* The guardian marks a pool that is about to fill (POOL_REFUSE), and takes the
+ * mark away when there is room again. */
+static bool lvm_guarded(const char *vg, const char *pool)
+{
+	_cleanup_free_ char *path =
+		bh_asprintf("/run/bulkhead/pool-refuse.d/%s_%s", vg, pool);
+
+	return path && !access(path, F_OK);
+}
+
 int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes)
 {
 	double dl, ml, used;
@@ -319,6 +329,11 @@ int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes)
 				    fmt_size(bytes));
 		return 0;
 	}
+	if (lvm_guarded(vg->name, pool->name))
+		return fail(VMB_NOSPACE,
+			    "thin pool %s/%s: bulkhead-pool-guardian allows no new volumes (%.1f%% of data, %.1f%% of metadata used); grow it with \"lvextend -L +10G %s/%s\" or remove guests or snapshots",
+			    vg->name, pool->name, pool->data_pct,
+			    pool->meta_pct, vg->name, pool->name);
 	dl = conf_percent("pool-data-limit", 90);
 	ml = conf_percent("pool-metadata-limit", 80);
 	used = (double)pool->size * pool->data_pct / 100;

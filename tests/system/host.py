@@ -6,7 +6,8 @@ set up by bulkhead-setup, booted by GRUB on our hypervisor and found well.
     with host.machine() as m:           # throwaway copies of its disks
         m.login()
 
-Packages and disks are made once per state of the source and kept under build/.
+Packages and disks are made once per state of the source and kept under build/;
+$BULKHEAD_DEBS and $BULKHEAD_HOST name directories to use instead.
 `host.py debs` makes the packages and prints their directory.
 """
 
@@ -57,7 +58,7 @@ def debs():
     def make(tmp):
         images.say("building the packages")
         images.sh(f"{TOP}/packaging/build-deb.sh", tmp, VERSION)
-    return _made("packages", f"deb-{tree_hash()}", make)
+    return os.environ.get("BULKHEAD_DEBS") or _made("packages", f"deb-{tree_hash()}", make)
 
 
 def other_version(out, version, elf=None, only="bulkhead*"):
@@ -80,6 +81,7 @@ def repository(tmp):
 
 def _machine(hypervisor, root, guests, firmware, **kw):
     kw.setdefault("fatal", None)        # these machines are meant to survive
+    kw.setdefault("vga", "std")         # without, GRUB waits for ever for its menu to appear
     return Machine(hypervisor=hypervisor, image="dom0", boot="disk", firmware=firmware, memory=MEMORY,
                    root=root, disks=[guests], reboot=True, **kw)
 
@@ -121,7 +123,7 @@ def disks(firmware="bios"):
             well(m, "0001")
             m.power_off(300)
         shutil.rmtree(f"{tmp}/repo")
-    return _made("hosts", f"{firmware}-{key}", make)
+    return os.environ.get("BULKHEAD_HOST") or _made("hosts", f"{firmware}-{key}", make)
 
 
 def machine(firmware="bios", **kw):
