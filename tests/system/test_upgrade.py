@@ -11,7 +11,9 @@ import os
 import re
 import shutil
 import tempfile
+from shlex import quote
 
+import guest_lab
 import host
 import images
 from cases import add, check, main
@@ -151,6 +153,81 @@ def goes_wrong(*faults, firmware="bios", refuse=False):
                 comes_back(m, bad, why, FAULTS[name][2])
 
 
+LOAD = ("(i=0; while :; do dd if=/dev/urandom of=/root/f bs=64k count=8 conv=fsync && "
+        "[ $(wc -c </root/f) = 524288 ] || echo $i >>/root/bad; i=$((i+1)); echo $i >/root/n; done) "
+        ">/dev/null 2>&1 &")
+GUESTS = ("io1", "io2", "io3")
+
+
+def running(m):
+    """Guest: [domain, state, does its supervisor run the installed file?]."""
+    out = m.run("for g in " + " ".join(GUESTS) + "; do p=$(systemctl show -P MainPID bulkhead-guest@$g); "
+                "[ /proc/$p/exe -ef /usr/libexec/bulkhead/bulkhead-guest ] && e=current || e=old; "
+                "echo $g $(bhctl list | awk -v g=$g '$1 == g { print $2, $5 }') $e; done; "
+                "echo store $(/proc/$(pidof bulkhead-store)/exe --version)")
+    return {l.split()[0]: l.split()[1:] for l in out.splitlines()}
+
+
+def loaded(m):
+    """Every guest gets on with its writing, and none has failed."""
+    count = "cat /root/n; ! [ -e /root/bad ]"
+    before = {g: int(m.run(f"gx {g} '{count}' 60", 90)) for g in GUESTS}
+    for g in GUESTS:
+        m.eventually(f"[ $(gx {g} '{count}' 60) -gt {before[g]} ]", 120)
+
+
+def tools():
+    """The tools are upgraded under three guests that write to their disks, and
+    then a thin pool fills: the guardian warns, refuses, pauses."""
+    with tempfile.TemporaryDirectory(prefix="bht-up-") as tmp:
+        host.other_version(f"{tmp}/new", "7.1.2")
+        with host.machine(copy=[(f"{tmp}/new", "/srv/new"), (guest_lab.GX.encode(), "/usr/local/bin/gx")],
+                          name="upgrade-tools") as m:
+            host.well(m, "0001")
+            m.run("tar -xf /dev/disk/by-id/virtio-bhcopy -C /")
+            m.run("vm-bootstrap -q template build tiny", 400)
+            for g in GUESTS:
+                m.run(f"vm-bootstrap -q create {g} --template tiny --autostart --start --wait", 600)
+                m.run(f"gx {g} {quote(LOAD)} 60", 90)
+            loaded(m)
+            before = running(m)
+            images.say(f"before: {before}")
+            images.say(m.run("dpkg -i /srv/new/*.deb 2>&1", 900))
+            m.eventually("! systemctl list-jobs | grep -q 'bulkhead-'", 120)
+            m.run("sleep 5")
+            after = running(m)
+            images.say(f"after: {after}")
+            for g in GUESTS:
+                check(f"{g} is the same domain", before[g][0] == after[g][0] != "", (before, after))
+                check(f"{g}'s supervisor is the new version", after[g][2] == "current", after)
+            check("the store is the new version", "7.1.2" in after["store"], after)
+            loaded(m)
+            pool_fills(m)
+            m.run("bhctl shutdown io1 --wait || bhctl shutdown io1", 200)
+            m.eventually("! bhctl list | grep -q io1", 200)
+
+
+def pool_fills(m):
+    guard = "systemctl start bulkhead-pool-guardian.service"
+    m.run("systemctl stop bulkhead-pool-guardian.timer; "
+          "lvcreate -q -y --type thin-pool -L 100M -n small guests; "
+          "lvcreate -q -y -V 400M --thinpool small -n data --addtag bulkhead.guest=io3 guests", 300)
+    fill = "dd if=/dev/urandom of=/dev/guests/data bs=1M seek={} count={} conv=fsync,notrunc; " + guard + \
+           "; cat /run/motd.d/51-bulkhead-pool"
+    check("a warning at 85 %", "guests/small: data 85" in m.run(fill.format(0, 85), 300))
+    m.run("[ ! -e /run/bulkhead/pool-refuse.d/guests_small ]")
+    check("new volumes are refused at 92 %", "new volumes are refused" in m.run(fill.format(85, 7), 300))
+    r = m.call("vm-bootstrap -q create more --template tiny --pool small", 120)
+    check("vm-bootstrap heeds it", r.code == 5 and "guardian" in r.out, f"{r.code} {r.out}")
+    check("the guest is paused at 98 %", "guests on it are paused" in m.run(fill.format(92, 6), 300))
+    check("io3 is paused", "p" in running(m)["io3"][1], m.run("bhctl list"))
+    m.run("lvextend -q -L +100M guests/small; " + guard, 300)
+    m.run("[ ! -e /run/bulkhead/pool-refuse.d/guests_small ] && [ ! -e /run/motd.d/51-bulkhead-pool ]")
+    m.run("bhctl unpause io3; lvremove -q -y guests/small", 120)
+    loaded(m)
+
+
+add("tools", tools, long=True)
 add("refused-or-back", goes_wrong, "panics-at-boot", refuse=True, long=True)
 for n in FAULTS:
     add(n, goes_wrong, n, long=True)
