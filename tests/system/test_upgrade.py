@@ -188,6 +188,7 @@ def tools():
             m.run("vm-bootstrap -q template build tiny", 400)
             for g in GUESTS:
                 m.run(f"vm-bootstrap -q create {g} --template tiny --autostart --start --wait", 600)
+                m.run(f"printf '\\nroot\\n' | timeout 5 bhctl console {g} >/dev/null 2>&1 || :", 30)
                 m.run(f"gx {g} {quote(LOAD)} 60", 90)
             loaded(m)
             before = running(m)
