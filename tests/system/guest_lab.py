@@ -74,6 +74,22 @@ print("no answer from the guest:", data[-400:], file=sys.stderr)
 sys.exit(124)
 """
 
+# In dom0: every node of the store.
+NODES = r"""#!/usr/bin/env python3
+import socket, struct
+s = socket.socket(socket.AF_UNIX)
+s.connect("/run/xenstored/socket")
+f = s.makefile("rb")
+def walk(path):
+    print(path or "/")
+    text = (path or "/").encode() + b"\0"
+    s.sendall(struct.pack("<IIII", 1, 1, 0, len(text)) + text)
+    length = struct.unpack("<IIII", f.read(16))[3]
+    for n in f.read(length).decode().split("\0")[:-1]:
+        walk(path + "/" + n)
+walk("")
+"""
+
 PREPARE = """set -e
 systemctl mask --now xen xenstored xenconsoled xen-init-dom0 2>/dev/null || true
 modprobe -a xen-blkback xen-netback xen-gntdev xen-evtchn xen-privcmd loop dm_thin_pool
@@ -115,7 +131,8 @@ class Lab(Machine):
                          disks=[Disk(size=vg, serial="vg0"), *disks],
                          copy=stage() + [(guest_initrd(), "/root/guest.cpio"),
                                          (CRASH, "/root/crash.elf"),
-                                         (GX.encode(), "/usr/local/bin/gx")], **kw)
+                                         (GX.encode(), "/usr/local/bin/gx"),
+                                         (NODES.encode(), "/usr/local/bin/nodes")], **kw)
 
     def __enter__(self):
         super().__enter__()
@@ -141,7 +158,8 @@ class Lab(Machine):
             "bhctl info --json | grep -o '\"free_pages\":[0-9 ]*'; "
             "ls /sys/bus/xen-backend/devices | wc -l; losetup -a | wc -l; "
             "lvs --noheadings -o lv_name,lv_device_open vg0; ls /run/bulkhead/guests/*/ | grep -v lock; "
-            "ls /sys/class/net; bhctl list --json | grep -c '\"running\": *true'", 60)
+            "ls /sys/class/net; bhctl list --json | grep -c '\"running\": *true'; "
+            "grep -c xen-dyn /proc/interrupts; nodes; pgrep -a 'bulkhead|bootread' | cut -d' ' -f2-", 60)
 
 
 def quote(s):
