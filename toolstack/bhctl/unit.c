@@ -26,6 +26,14 @@ bool have_systemd(void)
 	return lstat("/run/systemd/system", &st) == 0;
 }
 
+/* systemd reads all its units anew while it answers: it may be busy for long. */
+static int open_bus(sd_bus **ret)
+{
+	int r = sd_bus_open_system(ret);
+
+	return r < 0 ? r : sd_bus_set_method_call_timeout(*ret, 300000000);
+}
+
 static int on_removed(sd_bus_message *m, void *arg, sd_bus_error *err)
 {
 	struct job *j = arg;
@@ -68,7 +76,7 @@ int unit_job(const char *method, const char *guest, bool wait, char **ret_why)
 
 	*ret_why = NULL;
 	unit = bh_asprintf("bulkhead-guest@%s.service", guest);
-	r = unit ? sd_bus_open_system(&bus) : -ENOMEM;
+	r = unit ? open_bus(&bus) : -ENOMEM;
 	if (r >= 0 && wait)
 		r = sd_bus_match_signal(bus, NULL, DEST, PATH, IFACE,
 					"JobRemoved", on_removed, &j);
@@ -107,8 +115,10 @@ int unit_enable(const char *guest, bool on)
 	sd_bus_error err = SD_BUS_ERROR_NULL;
 	int r;
 
+	if (unit_is_enabled(guest) == on)
+		return 0;
 	unit = bh_asprintf("bulkhead-guest@%s.service", guest);
-	r = unit ? sd_bus_open_system(&bus) : -ENOMEM;
+	r = unit ? open_bus(&bus) : -ENOMEM;
 	if (r >= 0 && on)
 		r = sd_bus_call_method(bus, DEST, PATH, IFACE,
 				       "EnableUnitFiles", &err, NULL, "asbb", 1,
