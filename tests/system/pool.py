@@ -32,6 +32,11 @@ u.urlopen("http://10.9.0.1/debian/dists/bookworm/InRelease")' 2>/dev/null && bre
 apt-get -q update"""
 
 
+# For dom0 itself, where a test installs them: what vm-bootstrap is compared
+# with, and what the RPM recipes need.
+TOOLS = ["xen-tools", "dnf"]
+
+
 def kernels():
     """The two newest small kernels of the archive: packages, the older first."""
     names = images.sh("apt-cache", "search", "--names-only", r"^linux-image-6\.1\.0-[0-9]*-cloud-amd64$")
@@ -64,7 +69,7 @@ def _archive(top, debs):
 
 def disk():
     """The archive as a Disk, made if the cache has none (minutes)."""
-    names = PACKAGES + kernels()
+    names = PACKAGES + TOOLS + kernels()
     path = f"{images.CACHE}/bootstrap/pool-{images.recipe_hash(names, 2)}.ext4"
     with images.making(path) as tmp:
         if tmp:

@@ -11,6 +11,8 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images  # noqa: E402
+import pool  # noqa: E402
+import rpmrepo  # noqa: E402
 from cases import add, check, main  # noqa: E402
 from machine import TOP, Disk, Machine  # noqa: E402
 
@@ -25,14 +27,15 @@ ip link add br0 type bridge 2>/dev/null || true; ip link set br0 up"""
 
 
 def machine(**kw):
-    """A machine with vm-bootstrap as `make install` puts it there."""
+    """A machine with vm-bootstrap as `make install` puts it there; more= are further disks."""
     root = tempfile.mkdtemp(prefix="bht-inst-")
     subprocess.run(["make", "-s", "-C", f"{TOP}/bootstrap", "install", f"DESTDIR={root}"],
                    check=True, stdout=subprocess.DEVNULL)
     here = os.path.dirname(os.path.abspath(__file__))
     copies = [(root, "/"), (f"{here}/bootstrap", "/root/bootstrap")] + kw.pop("copy", [])
     return Machine(hypervisor="none", image="dom0", smp=2, memory=1536, nic="virtio",
-                   disks=[Disk(size="6G", serial="thin"), Disk(size="4G", serial="plain")],
+                   disks=[Disk(size="6G", serial="thin"), Disk(size="4G", serial="plain"),
+                                       *kw.pop("more", ())],
                    copy=copies, **kw)
 
 
@@ -41,6 +44,38 @@ def life(vg):
     with machine() as m:
         m.run(SETUP, 120)
         print(m.run(f"bash /root/bootstrap/life.sh {vg}", 1300))
+
+
+def errors(vg):
+    """A full pool, no network, damaged files: one line each, nothing left."""
+    with machine() as m:
+        m.run(SETUP, 120)
+        print(m.run(f"bash /root/bootstrap/errors.sh {vg}", 900))
+
+
+def rpms():
+    """The Fedora and EL recipes, with a repository of our own packages."""
+    show = "unshare -m sh -c 'mount -o ro,noload /dev/thin/%s-root /mnt && cd /mnt && %s'"
+    with tempfile.TemporaryDirectory(prefix="bht-rpm-") as tmp:
+        recipes = [f"{TOP}/bootstrap/templates/{n}.recipe" for n in ("fedora-41", "el-9")]
+        repo = rpmrepo.make(tmp, recipes)
+        with machine(copy=[(repo, "/var/tmp/repo")], more=[pool.disk()]) as m:
+            m.run(SETUP + "\nip addr add 10.9.0.1/24 dev br0", 120)
+            m.run(pool.START + "\napt-get -q -y --no-install-recommends install dnf", 600)
+            for name, boot in (("fedora-41", "host"), ("el-9", "disk")):
+                m.run(f"vm-bootstrap -q template build {name} --vg thin --boot {boot} --mirror /var/tmp/repo", 600)
+                m.run(f"vm-bootstrap -q create {name[:2]} --template {name} --vg thin --ip 10.9.0.5/24 --gateway "
+                      "10.9.0.1 --bridge br0 " + ("--kernel /boot/vmlinuz-*" if boot == "host" else ""), 120)
+            out = m.run(show % ("fe", "cat etc/hostname etc/NetworkManager/system-connections/*; ls usr/share/bht "
+                                "etc/systemd/system/multi-user.target.wants"), 60)
+            for word in ("fe\n", "10.9.0.5/24", "vim-minimal", "sshd.service", "bulkhead-ready.service"):
+                check(f"{word!r} in the Fedora guest", word in out, out)
+            out = m.run(show % ("el", "cat boot/grub/grub.cfg; ls boot"), 60)
+            check("a menu for the guest's own kernel", "/boot/vmlinuz-6.0.0-1.x86_64 root=UUID=" in out, out)
+            m.run("vm-bootstrap -q destroy fe el --yes", 60)
+            r = m.call("vm-bootstrap -q template build fedora-41 --vg thin --mirror /var/tmp/nothing", 120)
+            check("exit 7 and one line without a repository", r.code == 7 and r.out.count("vm-bootstrap:") == 1,
+                  r.out)
 
 
 def faults(vg, op, how="kill", first=1, every=1):
@@ -100,12 +135,14 @@ def bootread():
 
 for _vg in ("thin", "plain"):
     add(f"life-{_vg}", life, long=_vg == "plain", vg=_vg)
+    add(f"errors-{_vg}", errors, long=True, vg=_vg)
     for _op in ("create", "clone", "rollback", "resize", "destroy"):
         add(f"faults-{_op}-{_vg}", faults, long=True, vg=_vg, op=_op)
         add(f"faults-{_op}-{_vg}-again", faults, long=True, vg=_vg, op=_op, how="again")
 add("faults-sample-create", faults, vg="thin", op="create", first=2, every=6)
 add("examples", examples)
 add("debian", debian, long=True)
+add("rpms", rpms, long=True)
 add("bootread", bootread)
 
 if __name__ == "__main__":

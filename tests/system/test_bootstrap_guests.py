@@ -11,6 +11,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import guest_lab  # noqa: E402
 import images  # noqa: E402
+import pool  # noqa: E402
 from cases import add, check, main  # noqa: E402
 from machine import TOP, Disk, Machine  # noqa: E402
 
@@ -68,39 +69,97 @@ def tiny():
         check("nothing is left", "t1" not in out and "t2" not in out, out)
 
 
+SSH = "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=60 root@%s "
+IDENTITY = """hostname; cat /etc/machine-id; cat /etc/ssh/ssh_host_ed25519_key.pub
+cut -d' ' -f1 /etc/fstab; cat /sys/class/net/e*/address"""
+
+
+def key(m):
+    m.run("[ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519", 60)
+
+
+def well(m, ip):
+    """The guest's systemd has nothing to complain about."""
+    out = m.call(SSH % ip + "'systemctl is-system-running --wait; systemctl --failed --no-legend'", 600).out
+    check("systemctl is-system-running says running", out.strip() == "running", out)
+
+
+def two_debians(m, template, count=2):
+    """Two guests of the template reached by SSH, each its own."""
+    key(m)
+    said = []
+    for n in range(1, count + 1):
+        m.run(f"vm-bootstrap create web{n} --template {template} --memory 384M --disk 8G --ip 10.9.0.1{n}/24 "
+              "--gateway 10.9.0.1 --bridge xenbr0 --ssh-key /root/.ssh/id_ed25519.pub --start --wait --timeout 600", 900)
+        out = m.run(SSH % f"10.9.0.1{n}" + "df -k / | tail -n 1", 180)
+        check("df shows 8 GiB", 7500000 < int(out.split()[1]) < 8400000, out)
+        said.append(m.run(SSH % f"10.9.0.1{n}" + f"'{IDENTITY}'", 180).strip().split("\n"))
+        check("the host name", said[-1][0] == f"web{n}", said[-1])
+        well(m, f"10.9.0.1{n}")
+    for a, b in zip(*said):
+        check("everything that identifies a guest differs", a != b and len(a) > 3, a)
+
+
 def debian():
-    """Two Debian guests from one template: reached by SSH, each its own."""
+    """A Debian template from a tarball; two guests from it run."""
     with dom0("debian", copy=[(tarball("debian-12"), "/var/tmp/d.tar")]) as m:
         prepare(m)
-        m.run("vm-bootstrap -q template import /var/tmp/d.tar --name debian-12; "
-              "ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519", 900)
-        print(m.run("vm-bootstrap create web1 --template debian-12 --memory 384M --disk 8G "
-                    "--ip 10.9.0.10/24 --bridge xenbr0 --ssh-key /root/.ssh/id_ed25519.pub "
-                    "--start --wait --timeout 400", 600))
-        ssh = "ssh -o StrictHostKeyChecking=no -o ConnectTimeout=60 root@10.9.0.10 "
-        out = m.run(ssh + "'hostname; df -k / | tail -1; cat /etc/machine-id'", 180)
-        lines = out.split("\n")
-        check("the host name", "web1" in out, out)
-        check("8 GiB of disk", any(l.startswith("/dev/") and int(l.split()[1]) > 7500000
-                                   for l in lines), out)
-        out = m.call(ssh + "'systemctl is-system-running --wait; systemctl --failed'", 400).out
-        check("the guest's systemd is running", "running" in out.split(), out)
+        m.run("vm-bootstrap -q template import /var/tmp/d.tar --name debian-12", 900)
+        two_debians(m, "debian-12")
+
+
+def template_build():
+    """`template build debian-12` in dom0, from a mirror on its own bridge; a guest
+    of it runs, and finds the mirror too."""
+    with dom0("build", vg="8G", more=[pool.disk()]) as m:
+        prepare(m)
+        m.run(pool.START, 300)
+        print(m.run("time vm-bootstrap template build debian-12", 5400)[-1500:])
+        two_debians(m, "debian-12", 1)
+        m.run(SSH % "10.9.0.11" + "'apt-get -q update && apt-get -qy install vim-tiny'", 600)
 
 
 def own_kernel():
-    """Boot mode disk: the guest's kernel from its own menu."""
-    tar = tarball("debian-12-kernel", ",linux-image-cloud-amd64,initramfs-tools")
-    with dom0("kernel", copy=[(tar, "/var/tmp/d.tar")], vg="8G") as m:
+    """Boot mode disk: the guest boots its own kernel, then another that apt
+    installed in it, and the last good one when that is broken."""
+    older, newer = pool.kernels()
+    recipe = f"""name = own
+builder = debian
+distribution = debian
+suite = bookworm
+packages = {' '.join(pool.PACKAGES)}
+boot-packages = {older}
+boot = disk
+memory = 512M
+network = networkd
+run = systemctl enable systemd-networkd ssh
+run = sed -i s/^MODULES=.*/MODULES=list/ /etc/initramfs-tools/initramfs.conf
+run = printf 'xen_blkfront\\next4\\ncrc32c_generic\\n' >>/etc/initramfs-tools/modules
+run = update-initramfs -u -k all
+"""
+    ssh = SSH % "10.9.0.12"
+    with dom0("kernel", vg="8G", more=[pool.disk()]) as m:
         prepare(m)
-        m.run("vm-bootstrap -q template import /var/tmp/d.tar --name own --boot disk", 900)
-        m.run("vm-bootstrap -q create k1 --template own --memory 512M --bridge xenbr0 "
-              "--ip 10.9.0.11/24 --start --wait --timeout 500", 700)
-        out = m.run("cat /var/lib/bulkhead/*/k1/*/title /var/lib/bulkhead/k1/*/title 2>/dev/null; true", 30)
-        print(out)
+        m.run(pool.START, 300)
+        key(m)
+        m.run(f"mkdir -p /etc/bulkhead/templates; cat >/etc/bulkhead/templates/own.recipe <<'R'\n{recipe}R\n"
+              "vm-bootstrap -q template build own", 5400)
+        m.run("vm-bootstrap -q create k1 --template own --memory 512M --disk 4G --bridge xenbr0 --ip 10.9.0.12/24 "
+              "--gateway 10.9.0.1 --ssh-key /root/.ssh/id_ed25519.pub --start --wait --timeout 600", 900)
+        check("the template's kernel", m.run(ssh + "uname -r", 180).strip() in older, older)
+        m.run(ssh + f"'apt-get -q update && apt-get -qy install {newer} && update-grub'", 3600)
+        # A reboot from inside: the supervisor reads the disk again.
+        m.call(ssh + "reboot", 60)
+        m.eventually(ssh + f"uname -r | grep -F {newer.removeprefix('linux-image-')}", 900, 5)
+        m.run("sleep 20", 120)      # its ready mark makes the kernel a good one
+        m.call(ssh + f"'dd if=/dev/zero of=/boot/vmlinuz-{newer.removeprefix('linux-image-')} bs=1M count=1; sync; reboot'", 120)
+        m.eventually(ssh + "uname -r", 900, 5)
+        print(m.run("journalctl -q -u bulkhead-guest@k1 | grep -i -e kernel -e bootread | tail -n 5", 60))
 
 
 add("tiny", tiny, long=True)
 add("debian", debian, long=True)
+add("template-build", template_build, long=True)
 add("own-kernel", own_kernel, long=True)
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The power is cut at each recorded step of vm-bootstrap's operations.
+"""Power cuts and kill -9 at each recorded step of vm-bootstrap's operations.
 
 One machine runs the operation and stops at every step, where its disks are
 copied as they are: what a power cut leaves. Freshly started machines then get
@@ -10,6 +10,7 @@ whole guest or none, and no litter.
 The machine is an initramfs with LVM and vm-bootstrap, because it is quick;
 test_bootstrap.py does the same work under a whole Debian.
 """
+import contextlib
 import os
 import re
 import shutil
@@ -35,32 +36,7 @@ mkdir -p /mnt /state /var/lib/bulkhead /etc/bulkhead /run/lock/lvm
 ln -s /proc/self/mounts /etc/mtab
 ln -s /proc/self/fd /dev/fd
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin"""
-ENV = "export PATH=/usr/sbin:/usr/bin:/sbin:/bin; vg=%s op=%s name=p kernel=/kernel; . /whole.sh\n"
-# The disks of one machine, by the letters of their names.
-ATTACH = """mount -t ext4 /dev/vd%s /state || exit 1; mkdir -p /state/lib /state/etc
-mount --bind /state/lib /var/lib/bulkhead; mount --bind /state/etc /etc/bulkhead
-rm -rf /run/bulkhead; sed -i '/filter/d' /etc/lvm/lvm.conf
-echo 'devices { global_filter=["a|^/dev/vd%s$|","r|.*|"] }' >>/etc/lvm/lvm.conf
-"""
-LOOK = """vgchange -q -ay $vg >/dev/null 2>&1
-vm-bootstrap -q list >/tmp/list 2>/tmp/recovery
-echo "state: $(state)"; litter; whole
-vm-bootstrap -q destroy --yes $name $name-2 2>/dev/null
-lvs --noheadings -o lv_name,lv_tags $vg | grep bulkhead.guest
-ls /etc/bulkhead/guests /var/lib/bulkhead/bootstrap/guests 2>/dev/null | grep -v -e ':$' -e '^$'
-"""
-DETACH = """umount /var/lib/bulkhead /etc/bulkhead /state
-vgchange -q -an $vg >/dev/null || echo "cannot be deactivated"
-"""
-# Lets the operation run on to its next step, and says which that is.
-NEXT = """p=$(cat /run/op.pid); n=$(cat /run/op.seen)
-[ $n = 0 ] || kill -CONT $p
-while [ ! -e /run/op.rc ]; do
-	if [ $(wc -l </run/op.log) -gt $n ] && grep -q '^State:.T' /proc/$p/status; then break; fi
-	sleep 0.05
-done
-wc -l </run/op.log >/run/op.seen
-tail -n 1 /run/op.log; cat /run/op.rc 2>/dev/null; true"""
+CALL = "vg=%s op=%s; . /power.sh; "
 
 
 def needed(programs, path):
@@ -95,15 +71,18 @@ def initrd(work):
         for d, _, names in os.walk(f"{inst}/{root}"):
             files.update({os.path.relpath(f"{d}/{n}", inst): f"{d}/{n}" for n in names})
     files.update({"etc/lvm/lvm.conf": LVM_CONF.encode(), "kernel": b"not booted here",
-                  "whole.sh": f"{HERE}/bootstrap/whole.sh"})
+                  **{n: f"{HERE}/bootstrap/{n}" for n in ("whole.sh", "power.sh", "faults.sh")}})
     path = f"{work}/initrd"
     images.initramfs(path, MODULES, files, SCRIPT)
     return path
 
 
+@contextlib.contextmanager
 def machine(ird, *disks):
-    return Machine(hypervisor="none", initrd=ird, memory=512, smp=1, nic=None,
-                   disks=[Disk(file=d) for d in disks])
+    with Machine(hypervisor="none", initrd=ird, memory=512, smp=1, nic=None,
+                 disks=[Disk(file=d) for d in disks]) as m:
+        m.shell.chunk = 1000    # no hypervisor's receive buffer in between
+        yield m
 
 
 def copy(*files):
@@ -116,25 +95,19 @@ def record(ird, vg, op, work):
     steps, state before, state after)."""
     steps = []
     disks = [(f"{work}/state", "64M"), (f"{work}/vg", "400M")]
-    env = ENV % (vg, op)
     for path, size in disks:
         images.sh("truncate", "-s", size, path)
-    pool = "lvcreate -q --type thin-pool -L 256M -n pool thin;" if vg == "thin" else ""
-    with machine(ird, f"{work}/state", f"{work}/vg") as m:
-        m.run(env + "/usr/sbin/mke2fs -q -t ext4 /dev/vda\n" + ATTACH % ("a", "b") +
-              f"set -e; pvcreate -q /dev/vdb; vgcreate -q -s 1M {vg} /dev/vdb; {pool}"
-              f"vm-bootstrap -q template build tiny --vg {vg}\nset +e; before; sync", 120)
-        before = m.run(env + "state", 60).strip()
-        m.run(env + ">/run/op.log; >/run/op.pid; echo 0 >/run/op.seen\n"
-              "(export VM_BOOTSTRAP_FAULT=stop:0; act; echo over: $? >/run/op.rc) >/run/op.log 2>&1 &\n"
-              "while ! pidof vm-bootstrap >/run/op.pid; do sleep 0.05; done", 60)
-        while "over: " not in (out := m.run(NEXT, 120)):
+    with machine(ird, *(p for p, _ in disks)) as m:
+        call = CALL % (vg, op)
+        m.run(call + "fresh", 120)
+        before = m.run(call + "begin", 120).strip()
+        while "over: " not in (out := m.run(call + "next", 120)):
             steps.append(out.strip().split(": ", 1)[-1])
             m.qmp("stop")
             copy(*((p, f"{p}.{len(steps)}") for p, _ in disks))
             m.qmp("cont")
         check("the operation succeeds", "over: 0" in out, out)
-        after = m.run(env + "state", 60).strip()
+        after = m.run(call + "state", 60).strip()
     check("the operation changes something", before != after, before)
     return steps, before, after
 
@@ -146,11 +119,11 @@ def cut(vg, op, first=1, every=1):
         steps, before, after = record(ird, vg, op, work)
         todo, bad = list(range(first, len(steps) + 1, every)), []
         while todo:
-            now, todo = todo[:10], todo[10:]
+            now, todo = todo[:12], todo[12:]
             with machine(ird, *(f"{work}/{d}.{i}" for i in now for d in ("state", "vg"))) as m:
                 for k, i in enumerate(now):
-                    letters = tuple(chr(ord("a") + 2 * k + n) for n in (0, 1))
-                    out = m.run(ENV % (vg, op) + ATTACH % letters + LOOK + DETACH + "true", 120)
+                    letters = " ".join(chr(ord("a") + 2 * k + n) for n in (0, 1))
+                    out = m.run(CALL % (vg, op) + f"look {letters}; true", 120)
                     lines = [l for l in out.split("\n") if l.strip()]
                     print(f"{op} on {vg}, power cut at step {i} of {len(steps)} ({steps[i - 1]}): "
                           f"{'; '.join(lines)}", flush=True)
@@ -159,9 +132,23 @@ def cut(vg, op, first=1, every=1):
         check("a whole guest or none after every step", not bad, bad)
 
 
+def kill(vg, ops=("create", "clone", "rollback", "resize", "destroy")):
+    """kill -9 at each step instead, and again during the recovery."""
+    with tempfile.TemporaryDirectory(prefix="bht-power-") as work:
+        for path, size in ((f"{work}/state", "64M"), (f"{work}/vg", "400M")):
+            images.sh("truncate", "-s", size, path)
+        with machine(initrd(work), f"{work}/state", f"{work}/vg") as m:
+            m.run(CALL % (vg, "create") + "fresh", 120)
+            for op in ops:
+                for how in ("kill", "again"):
+                    print(m.run(f"export PATH=/usr/sbin:/usr/bin:/sbin:/bin kernel=/kernel; sh /faults.sh {vg} {op} {how}",
+                                1500), flush=True)
+
+
 for _vg in ("thin", "plain"):
     for _op in ("create", "clone", "rollback", "resize", "destroy"):
         add(f"{_op}-{_vg}", cut, long=True, vg=_vg, op=_op)
+    add(f"kill-{_vg}", kill, long=True, vg=_vg)
 add("sample", cut, vg="thin", op="create", first=3, every=7)
 
 if __name__ == "__main__":

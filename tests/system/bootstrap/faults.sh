@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # faults.sh VG OP HOW [FIRST [EVERY]]: interrupts vm-bootstrap OP at each of its
@@ -22,15 +22,16 @@ bad=0
 before
 a=$(state)
 rm -f $points
-VM_BOOTSTRAP_FAULT_LOG=$points act || exit 3
+(export VM_BOOTSTRAP_FAULT_LOG=$points; act) || exit 3
 b=$(state)
 total=$(wc -l <$points)
 [ "$a" != "$b" ] || { echo "$op changed nothing: $a"; exit 3; }
 [ -z "$(litter)" ] || { echo "left by an undisturbed $op:"; litter; exit 1; }
 
-for ((i = first; i <= total; i += every)); do
+i=$first
+while [ "$i" -le "$total" ]; do
 	before
-	VM_BOOTSTRAP_FAULT=kill:$i act >/dev/null 2>&1
+	(export VM_BOOTSTRAP_FAULT=kill:$i; act) >/dev/null 2>&1
 	if [ "$how" = again ]; then
 		for k in 1 2 3; do
 			VM_BOOTSTRAP_FAULT=kill:$k vm-bootstrap -q recover >/dev/null 2>&1
@@ -42,6 +43,7 @@ for ((i = first; i <= total; i += every)); do
 	[ "$now" = "$a" ] || [ "$now" = "$b" ] || wrong="$wrong state $now, not $a or $b"
 	echo "$op on $vg, step $i of $total ($(sed -n "${i}s/^[0-9]* //p" $points)): $now${wrong:+ WRONG: $wrong}"
 	[ -z "$wrong" ] || { bad=1; cat /tmp/recovery; }
+	i=$((i + every))
 done
 vm-bootstrap -q destroy --yes "$name" "$name-2" 2>/dev/null
 exit $bad
