@@ -360,7 +360,9 @@ int journal_recover_all(const char *held_kind, const char *held_name)
 	while ((de = readdir(d))) {
 		if (*de->d_name == '.')
 			continue;
-		if (recover_one(de->d_name, held) < 0)
+		/* Another guest's trouble has been told; it is not ours. */
+		if (recover_one(de->d_name, held) < 0 &&
+		    (!held || streq(held, de->d_name)))
 			r = -VMB_FAILED;
 	}
 	closedir(d);

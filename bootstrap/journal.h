@@ -39,7 +39,8 @@ static inline void journal_abortp(struct journal **j)
 
 /*
  * Recovers what dead runs left behind, skipping journals whose lock is held.
- * held_kind/held_name: a lock the caller already has (may be NULL).
+ * held_kind/held_name: a lock the caller already has (may be NULL); then only
+ * that journal's failure is returned, others are only told.
  */
 int journal_recover_all(const char *held_kind, const char *held_name);
 
