@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <getopt.h>
 
+#include <bulkhead/run.h>
+
 #include "bhctl.h"
 #include "cmd.h"
 #include "conf.h"
@@ -17,6 +19,7 @@
 #include "make.h"
 #include "names.h"
 #include "options.h"
+#include "recipe.h"
 
 enum {
 	O_TEMPLATE = 256, O_MEMORY, O_VCPUS, O_DISK, O_SWAP, O_SSHKEY, O_USER,
@@ -374,12 +377,50 @@ static int complete(struct create *c)
 	return c->g.uuid && c->g.created ? 0 : oom();
 }
 
+/* A template that is not there but has a recipe is built: one command makes the
+ * first guest. Anything else that is wrong with the name is tmpl_find's to say. */
+static int build_missing(const struct create *c)
+{
+	struct tmpl_list all __attribute__((cleanup(tmpl_list_done))) = { 0 };
+	struct strv recipes _cleanup_strv_ = { 0 };
+	const char *argv[12] = { "vm-bootstrap" };
+	unsigned int n = 1;
+
+	if (tmpl_all(&all) < 0 || recipe_names(&recipes) < 0)
+		return -VMB_FAILED;
+	for (size_t i = 0; i < all.n; i++)
+		if (streq(all.t[i].name, c->template))
+			return 0;
+	if (c->q.dry_run || !strv_has(&recipes, c->template))
+		return 0;
+	if (opt_quiet)
+		argv[n++] = "-q";
+	argv[n++] = "template";
+	argv[n++] = "build";
+	argv[n++] = c->template;
+	if (c->q.want_vg) {
+		argv[n++] = "--vg";
+		argv[n++] = c->q.want_vg;
+	}
+	if (c->q.want_pool) {
+		argv[n++] = "--pool";
+		argv[n++] = c->q.want_pool;
+	}
+	note("there is no template %s yet; building it", c->template);
+	return bh_run(argv, BH_RUN_TIED, NULL, NULL) ?
+		       fail(VMB_FAILED, "template %s could not be built",
+			    c->template) :
+		       0;
+}
+
 static int apply_template(struct create *c)
 {
 	struct tmpl *t = &c->tmpl;
 	_cleanup_free_ char *args = NULL;
-	int r = tmpl_find(c->template, c->q.want_vg, t);
+	int r = build_missing(c);
 
+	if (r >= 0)
+		r = tmpl_find(c->template, c->q.want_vg, t);
 	if (r < 0)
 		return r;
 	c->g.template = bh_asprintf("%s@%u", t->name, t->version);
