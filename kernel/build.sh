@@ -68,8 +68,8 @@ say() { echo "kernel $name: $*" >&2; }
 # Unpacked afresh whenever tarball or patches change.
 prepare() {
 	local stamp
-	stamp=$(stat -c '%n %s %Y' "$source"; cat "$here"/patches/series \
-		"$here"/patches/*.patch | sha256sum)
+	stamp=$(stat -c '%n %s %Y' "$source"; # headers of patches do not count
+		{ cat "$here/patches/series"; sed -n '/^--- a/,$p' "$here"/patches/*.patch; } | sha256sum)
 	[[ -f $out/.prepared && $(<"$out/.prepared") == "$stamp" ]] && return
 	say "unpacking $(basename "$source")"
 	rm -rf "$src" "$out/.prepared"
