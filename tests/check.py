@@ -160,7 +160,7 @@ def images(tests):
 def kernel_ahead(tests, o):
     """Compiles the domU kernel beside the other tests, at the lowest priority and on
     half the machine: those that need it build it too, and so wait for this one."""
-    if not any("kernel" in t.name for t in tests if t.ring > 2):
+    if not any(t.name.startswith("kernel") for t in tests):
         return None
     print("== building the domU kernel in the background", flush=True)
     cmd = ["nice", "-n", "19", f"{TOP}/kernel/build.sh", "--ci", "--out", f"{TOP}/build/kernel/domu-ci", "domu", "build"]
@@ -217,7 +217,7 @@ def main():
     kernel = kernel_ahead(tests, o)
     images(tests)
     for ring, word in RINGS.items():
-        mine = sorted((t for t in tests if t.ring == ring), key=lambda t: "kernel" in t.name)
+        mine = sorted((t for t in tests if t.ring == ring), key=lambda t: t.name.startswith("kernel"))
         if mine:
             print(f"== ring {ring}: {word}, {len(mine)} tests", flush=True)
             with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
