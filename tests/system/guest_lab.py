@@ -153,8 +153,9 @@ class Lab(Machine):
         return json.loads(self.run(f"bhctl {cmd} --json", 60))
 
     def state(self):
-        """What must be the same after a guest as before it."""
+        """What must be the same after all guests as before them."""
         return self.run(
+            "for i in $(seq 300); do pgrep -x bulkhead-guest >/dev/null || break; sleep 0.1; done; "
             "bhctl info --json | grep -o '\"free_pages\":[0-9 ]*'; "
             "ls /sys/bus/xen-backend/devices | wc -l; losetup -a | wc -l; "
             "lvs --noheadings -o lv_name,lv_device_open vg0; ls /run/bulkhead/guests/*/ | grep -v lock; "

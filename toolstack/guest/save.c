@@ -11,7 +11,6 @@
 #include "bulkhead/save.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -29,6 +28,7 @@ static void child(struct guest *g, int fd)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	g->lock_fd = bh_close(g->lock_fd); /* the guest is our parent's */
 	r = bh_hv_open(&hv);
 	if (r == 0)
 		r = bh_xs_open(&xs);
