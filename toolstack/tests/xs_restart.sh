@@ -16,6 +16,15 @@ start() {
 	store=$!
 }
 
+# Until it has come back $1 times, however busy the host is.
+back() {
+	n=0
+	while [ "$(grep -c continuing "$dir/log")" -lt "$1" ] && [ $n -lt 1200 ]; do
+		sleep 0.05
+		n=$((n + 1))
+	done
+}
+
 start
 while [ ! -S "$dir/socket" ]; do sleep 0.05; done
 "$bin/tests/xs_stress" /a 4 >"$dir/a" &
@@ -24,12 +33,14 @@ a=$!
 b=$!
 i=0
 while [ $i -lt "$kills" ]; do
+	back $i
 	sleep 0.1
 	kill -9 "$store"
 	wait "$store" 2>/dev/null || :
 	start
 	i=$((i + 1))
 done
+back "$kills"
 rc=0
 wait "$a" || rc=1
 wait "$b" || rc=1
