@@ -87,6 +87,9 @@ void __init arena_close(void)
 
 /* ---- liblzma --------------------------------------------------------------------- */
 
+/* What a header may make us allocate; kernels use dictionaries of 32 MiB. */
+#define LZMA_LIMIT (256UL << 20)
+
 struct lzma_stream_s {
 	const u8 *next_in;
 	size_t avail_in;
@@ -109,9 +112,11 @@ enum {
 int lzma_stream_decoder(struct lzma_stream_s *s, u64 memlimit, u32 flags);
 int lzma_alone_decoder(struct lzma_stream_s *s, u64 memlimit);
 int lzma_code(struct lzma_stream_s *s, int action);
+void lzma_end(struct lzma_stream_s *s);
 
 static int __init run_lzma(struct lzma_stream_s *s, int rc, const u8 *src,
-			   size_t len, u8 *out, size_t room, size_t *done)
+			   size_t len, u8 *out, size_t room, size_t *done,
+			   bool end_mark)
 {
 	if (rc)
 		return rc == LZMA_MEM_ERROR ? -ENOMEM : -EIO;
@@ -123,8 +128,10 @@ static int __init run_lzma(struct lzma_stream_s *s, int rc, const u8 *src,
 		rc = lzma_code(s, LZMA_RUN);
 	while (rc == LZMA_OK && s->avail_in && s->avail_out);
 	*done = s->total_out;
+	lzma_end(s);
 	/* Old .lzma streams may lack the end mark: all output is as good. */
-	if (rc == LZMA_STREAM_END || (rc == LZMA_OK && !s->avail_in))
+	if (rc == LZMA_STREAM_END ||
+	    (rc == LZMA_OK && !s->avail_in && !end_mark))
 		return 0;
 	return rc == LZMA_MEM_ERROR ? -ENOMEM : -EIO;
 }
@@ -132,22 +139,23 @@ static int __init run_lzma(struct lzma_stream_s *s, int rc, const u8 *src,
 int __init unxz(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 {
 	struct lzma_stream_s s = { 0 };
-	int rc = lzma_stream_decoder(&s, ~0UL, 0);
+	int rc = lzma_stream_decoder(&s, LZMA_LIMIT, 0);
 
-	return run_lzma(&s, rc, src, len, out, room, done);
+	return run_lzma(&s, rc, src, len, out, room, done, true);
 }
 
 int __init unlzma(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 {
 	struct lzma_stream_s s = { 0 };
-	int rc = lzma_alone_decoder(&s, ~0UL);
+	int rc = lzma_alone_decoder(&s, LZMA_LIMIT);
 
-	return run_lzma(&s, rc, src, len, out, room, done);
+	return run_lzma(&s, rc, src, len, out, room, done, false);
 }
 
 /* ---- libzstd --------------------------------------------------------------------- */
 
 void *ZSTD_createDCtx(void);
+size_t ZSTD_freeDCtx(void *ctx);
 unsigned int ZSTD_isError(size_t code);
 size_t ZSTD_findFrameCompressedSize(const void *src, size_t len);
 size_t ZSTD_decompressDCtx(void *ctx, void *dst, size_t room, const void *src,
@@ -165,6 +173,7 @@ int __init unzstd(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 	if (!ctx)
 		return -ENOMEM;
 	n = ZSTD_decompressDCtx(ctx, out, room, src, frame);
+	(void)ZSTD_freeDCtx(ctx);
 	if (ZSTD_isError(n))
 		return -EIO;
 	*done = n;
@@ -192,6 +201,7 @@ enum {
 int inflateInit2_(struct z_stream_s *s, int bits, const char *version,
 		  int size);
 int inflate(struct z_stream_s *s, int flush);
+int inflateEnd(struct z_stream_s *s);
 
 int __init ungzip(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 {
@@ -201,13 +211,14 @@ int __init ungzip(const u8 *src, size_t len, u8 *out, size_t room, size_t *done)
 		.next_out = out,
 		.avail_out = min(room, (size_t)~0U),
 	};
+	int rc;
 
 	if (inflateInit2_(&s, 16 + 15, "1", sizeof(s)))
 		return -ENOMEM;
-	if (inflate(&s, Z_FINISH) != Z_STREAM_END)
-		return -EIO;
+	rc = inflate(&s, Z_FINISH);
 	*done = s.total_out;
-	return 0;
+	(void)inflateEnd(&s);
+	return rc == Z_STREAM_END ? 0 : -EIO;
 }
 
 /* libzstd refers to these weakly; no address of ours is near enough to 0. */

@@ -2,7 +2,7 @@
 /*
  * Unpacks dom0's kernel with the distribution's own static libraries (liblzma,
  * libzstd, zlib), linked into the init section and gone after boot; the LZ4
- * legacy format, which is a handful of lines, is decoded here.
+ * legacy format, which is a handful of lines, is decoded in lz4.c.
  *
  * The libraries are ordinary user-space code: they want malloc, SSE, a stack
  * protector canary at %fs:0x28 and a red zone. So they run with interrupts off,
@@ -23,80 +23,6 @@ struct job {
 	size_t room, done;
 };
 
-/* ---- LZ4, legacy frame: 4-byte sizes before blocks of at most 8 MiB ----------- */
-
-#define LZ4_MAGIC 0x184c2102u
-#define LZ4_BLOCK (8u << 20)
-
-static size_t __init lz4_length(const u8 **p, const u8 *end, size_t n)
-{
-	u8 b = 255;
-
-	if (n != 15)
-		return n;
-	while (b == 255 && *p < end) {
-		b = *(*p)++;
-		n += b;
-	}
-	return n;
-}
-
-int __init lz4_block(const u8 *p, size_t len, u8 *out, size_t room,
-		     size_t *done)
-{
-	const u8 *end = p + len;
-	size_t o = 0;
-
-	while (p < end) {
-		u8 token = *p++;
-		size_t lit = lz4_length(&p, end, token >> 4), match, dist;
-
-		if (lit > (size_t)(end - p) || lit > room - o)
-			return -EIO;
-		memcpy(out + o, p, lit);
-		p += lit;
-		o += lit;
-		if (p == end)
-			break; /* the last sequence has no match */
-		if (end - p < 2)
-			return -EIO;
-		dist = p[0] | p[1] << 8;
-		p += 2;
-		match = lz4_length(&p, end, token & 15) + 4;
-		if (!dist || dist > o || match > room - o)
-			return -EIO;
-		for (; match; match--, o++) /* may overlap itself */
-			out[o] = out[o - dist];
-	}
-	*done = o;
-	return 0;
-}
-
-static int __init unlz4(struct job *j)
-{
-	size_t pos = 4;
-
-	while (pos + 4 <= j->len) {
-		u32 size;
-		size_t n;
-		int rc;
-
-		memcpy(&size, j->src + pos, 4);
-		pos += 4;
-		if (size == LZ4_MAGIC)
-			continue; /* concatenated frames */
-		if (!size || size > j->len - pos)
-			break; /* the trailing length word of a bzImage */
-		rc = lz4_block(j->src + pos, size, j->out + j->done,
-			       min(j->room - j->done, (size_t)LZ4_BLOCK), &n);
-		if (rc)
-			return rc;
-		pos += size;
-		j->done += n;
-	}
-	return j->done ? 0 : -EIO;
-}
-
 /* ---- choosing ------------------------------------------------------------------- */
 
 static int __init call_xz(struct job *j)
@@ -115,6 +41,10 @@ static int __init call_gzip(struct job *j)
 {
 	return ungzip(j->src, j->len, j->out, j->room, &j->done);
 }
+static int __init call_lz4(struct job *j)
+{
+	return unlz4(j->src, j->len, j->out, j->room, &j->done);
+}
 
 static struct {
 	const char *name;
@@ -125,7 +55,7 @@ static struct {
 	{ "xz", { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6, call_xz, true },
 	{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, call_zstd, true },
 	{ "gzip", { 0x1f, 0x8b }, 2, call_gzip, true },
-	{ "lz4", { 0x02, 0x21, 0x4c, 0x18 }, 4, unlz4, false },
+	{ "lz4", { 0x02, 0x21, 0x4c, 0x18 }, 4, call_lz4, false },
 	{ "lzma", { 0x5d, 0, 0 }, 3, call_lzma, true },
 };
 

@@ -235,7 +235,8 @@ int bzimage_payload(const void *data, size_t size, size_t *off, size_t *len)
 	memcpy(&poff, b + 0x248, 4);
 	memcpy(&plen, b + 0x24c, 4);
 	start = ((b[0x1f1] ? b[0x1f1] : 4) + 1) * 512UL + poff;
-	if (version < 0x208 || !plen || start > size || plen > size - start)
+	/* At least a magic number and the appended size. */
+	if (version < 0x208 || plen < 8 || start > size || plen > size - start)
 		return -EINVAL;
 	*off = start;
 	*len = plen;

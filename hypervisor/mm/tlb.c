@@ -19,6 +19,7 @@
 #include <bh/irq.h>
 #include <bh/page.h>
 #include <bh/percpu.h>
+#include <bh/pv.h>
 #include <bh/smp.h>
 
 u64 tlb_clock = 1;
@@ -118,7 +119,10 @@ void tlb_shootdown_ipi(void)
 	unsigned long f = irq_save();
 
 	if (cpumask_test(me, &shootdown.pending)) {
-		flush_what(READ_ONCE(shootdown.va));
+		/* An idle CPU would be asked again and again, and each time
+		 * be woken: it leaves the guest's tables instead. */
+		if (!pv_idle_leave())
+			flush_what(READ_ONCE(shootdown.va));
 		/* Releases the requester: after the flush. */
 		cpumask_clear(me, &shootdown.pending);
 	}

@@ -173,16 +173,45 @@ void pv_load_cr4(const struct vcpu *v)
 
 /* ---- the switch --------------------------------------------------------------------- */
 
-static void load_state(struct vcpu *v)
-{
-	struct cpu_user_regs *regs = guest_regs();
-	unsigned int cpu = smp_processor_id();
+/* The vCPU whose state an idle CPU still holds: written by that CPU only. */
+static struct vcpu *left_in[NR_CPUS];
+/* All but its address space, which was asked to flush and went instead. */
+static bool left_without_cr3[NR_CPUS];
 
-	memcpy(regs, &v->pv.regs, sizeof(*regs));
-	cpumask_set(cpu, &v->dirty_cpus); /* before the first translation */
+static void leave_address_space(struct vcpu *v)
+{
+	desc_load_idle();
+	desc_load_ldt(0, 0);
+	pv_unload_cr3(v); /* global entries of its processes too */
+}
+
+static void enter_address_space(struct vcpu *v)
+{
+	/* Before the first translation. */
+	cpumask_set(smp_processor_id(), &v->dirty_cpus);
 	tlb_enter_guest(v->pv.cr3);
 	desc_load_for_vcpu(v);
 	desc_load_ldt(LDT_VIRT(v), v->pv.ldt_ents);
+}
+
+bool pv_idle_leave(void)
+{
+	unsigned int cpu = smp_processor_id();
+	struct vcpu *v = left_in[cpu];
+
+	if (!v || left_without_cr3[cpu] || !is_idle_vcpu(current))
+		return false;
+	leave_address_space(v);
+	left_without_cr3[cpu] = true;
+	return true;
+}
+
+static void load_state(struct vcpu *v)
+{
+	struct cpu_user_regs *regs = guest_regs();
+
+	memcpy(regs, &v->pv.regs, sizeof(*regs));
+	enter_address_space(v);
 	load_segments(v, regs);
 	pv_load_debug(v);
 	pv_load_cr4(v);
@@ -201,17 +230,14 @@ static void save_state(struct vcpu *v)
 	fpu_save(v);
 }
 
-/* The vCPU whose state an idle CPU still holds: written by that CPU only. */
-static struct vcpu *left_in[NR_CPUS];
-
 /* Takes v's state and address space out of this CPU. */
 static void put_away(struct vcpu *v)
 {
 	save_state(v);
-	desc_load_idle();
-	desc_load_ldt(0, 0);
-	pv_unload_cr3(v); /* global entries of its processes too */
-	smp_mb();         /* pairs with pv_sync_state() */
+	if (!left_without_cr3[smp_processor_id()])
+		leave_address_space(v);
+	left_without_cr3[smp_processor_id()] = false;
+	smp_mb(); /* pairs with pv_sync_state() */
 	WRITE_ONCE(left_in[smp_processor_id()], NULL);
 }
 
@@ -229,6 +255,10 @@ void context_switch(struct vcpu *prev, struct vcpu *next)
 	}
 	if (owner == next) {
 		WRITE_ONCE(*left, NULL);
+		if (left_without_cr3[smp_processor_id()]) {
+			left_without_cr3[smp_processor_id()] = false;
+			enter_address_space(next);
+		}
 		sched_context_switched(prev, next);
 		resume_guest();
 	}

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	if (!bzimage_payload(data, size, &off, &len) &&
-	    (off > size || len > size - off))
+	    (off > size || len > size - off || len < 8))
 		abort();
 	return 0;
 }

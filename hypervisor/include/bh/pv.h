@@ -81,6 +81,9 @@ int pv_vcpu_relinquish(struct vcpu *v);
 /* Makes v's live register state (FPU, segment bases) current in v->pv, when v
  * is not running but its state may still be in the CPU. */
 void pv_sync_state(struct vcpu *v);
+/* Interrupts off. An idle CPU gives up the address space it still has; false:
+ * it has none, or is not idle. */
+bool pv_idle_leave(void);
 /* Control and debug registers as the guest sees them. */
 #define PV_CR4_VISIBLE    0x660UL /* PAE, MCE, OSFXSR, OSXMMEXCPT */
 #define PV_VM_ASSIST_MASK 0x3fUL  /* the VMASST_TYPE_* bits we take */
