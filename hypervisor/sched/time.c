@@ -142,8 +142,10 @@ u64 stime_to_tsc(s_time_t t)
 
 static u32 generation_here(void)
 {
+	const struct cpu *c = this_cpu();
+
 	return stable ? generation << 9
-		      : generation << 9 | (smp_processor_id() + 1);
+		      : (generation + c->time.steered) << 9 | (c->id + 1);
 }
 
 static void record_write(struct vcpu_time_info *to,
@@ -361,6 +363,7 @@ static void steer_here(void)
 			     (u64)(((period - ahead) << 20) / period)) >>
 			    20);
 	c->time.shift = boot_scale.shift;
+	c->time.steered++; /* guests' records are old */
 	irq_restore(flags);
 }
 

@@ -54,7 +54,8 @@ struct cpu {
 		s_time_t stime_stamp;
 		u32 mul;
 		s8 shift;
-	} time; /* sched/time.c: scale of this CPU */
+		u32 steered; /* times it was changed */
+	} time;              /* sched/time.c: scale of this CPU */
 	u64 nr_hypercalls, nr_faults, nr_irqs; /* counters for debug keys */
 };
 

@@ -10,7 +10,7 @@
  *
  * Prints BENCH lines for tests/bench/hypercalls; as a test it always passes.
  */
-#include "lib.h"
+#include "domu.h"
 
 #include <public/callback.h>
 
@@ -181,12 +181,38 @@ static void bench_events(void)
 	bench_vcpu->evtchn_upcall_mask = 1;
 }
 
+/* ---- what the hypervisor keeps for itself ----------------------------------------- */
+
+static void bench_memory(void)
+{
+	static struct e820 {
+		u64 addr, size;
+		u32 type;
+	} __attribute__((packed)) e[128];
+	struct xen_memory_map m = { .nr_entries = ARRAY_SIZE(e) };
+	struct xen_domctl op = {
+		.cmd = XEN_DOMCTL_getdomaininfo,
+		.interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+	};
+	u64 ram = 0, used;
+
+	SET_HANDLE(m.buffer, e);
+	EQ(HC(__HYPERVISOR_memory_op, XENMEM_machine_memory_map, &m), 0);
+	for (unsigned int i = 0; i < m.nr_entries; i++)
+		if (e[i].type == 1)
+			ram += e[i].size >> 12;
+	EQ(HC(__HYPERVISOR_domctl, &op), 0);
+	used = ram - free_frames() - op.u.getdomaininfo.tot_pages;
+	printk("BENCH frames %lu\nBENCH own_kib %lu\n", ram, used * 4);
+}
+
 void test_main(void)
 {
 	/* Firmware and loader included, which are the same for all. */
 	report("reset_to_dom0", tsc(), 1);
 	MEASURE("null_hypercall", LOOPS,
 		hc(__HYPERVISOR_xen_version, XENVER_version, 0, 0, 0));
+	bench_memory();
 	bench_pagetables();
 	bench_events();
 	bench_user();
