@@ -6,6 +6,7 @@
  */
 #include <getopt.h>
 #include <json-c/json.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -451,6 +452,8 @@ int main(int argc, char **argv)
 	int o, r;
 
 	bh_log_setup("bhctl boot", BH_INFO);
+	signal(SIGPIPE,
+	       SIG_IGN); /* whoever reads must not end a change midway */
 	while ((o = getopt_long(argc, argv, "jh", options, NULL)) != -1) {
 		if (o == 'j')
 			opt_json = true;
