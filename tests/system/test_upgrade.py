@@ -42,6 +42,7 @@ FAULTS = {
     "panics-at-boot": ("dom0_build", PANIC, b"(?i)panic|fatal", ""),
     "hangs-at-boot": ("dom0_build", HANG, b"boot watchdog", ""),
     "dom0-panics": ("do_event_channel_op", ENOSYS, b"(?i)panic|dom0 .*crash|crashed", ""),
+    "dom0-is-stuck": (None, None, b"not found well within", "systemd.unit=emergency.target"),
     "network-is-dead": (None, None, b"not well|Restarting system|reboot", "modprobe.blacklist=e1000e"),
 }
 
@@ -51,7 +52,7 @@ def upgrade(m, version, name):
     options = FAULTS[name][3]
     # A hang lasts until the boot watchdog, some minutes after this deadline.
     m.run("sed -i 's/^HEALTH_DEADLINE=.*/HEALTH_DEADLINE=%d/' /etc/default/bulkhead" %
-          (1 if name.startswith("hangs") else 600))
+          {"hangs-at-boot": 1, "dom0-is-stuck": 200}.get(name, 600))
     m.run(f"sed -i 's/^BULKHEAD_CMDLINE_DOM0=.*/BULKHEAD_CMDLINE_DOM0=\"console=hvc0 {options}\"/' "
           "/etc/default/bulkhead")
     return m.run(f"dpkg -i /srv/new/bulkhead-hypervisor-{version}_*.deb", 300)
