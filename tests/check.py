@@ -155,6 +155,10 @@ def images(tests):
         print("== images (cached after the first time)", flush=True)
         subprocess.run([sys.executable, "-c", "import images; [images.image(f) for f in images.CHECKED]"],
                        cwd=f"{TOP}/tests/system", check=False)
+    if any(t.name.startswith("upgrade/") for t in tests):
+        print("== a host with our packages (kept until the source changes)", flush=True)
+        subprocess.run([sys.executable, "-c", "import host; host.disks()"], cwd=f"{TOP}/tests/system", check=False,
+                       env=dict(os.environ, O=f"{TOP}/build"))
 
 
 def kernel_ahead(tests, o):
