@@ -39,7 +39,7 @@ def case(fn=None, *, long=False):
     """Decorator: the function's name (without test_) is the case's name."""
     if fn is None:
         return lambda f: case(f, long=long)
-    add(fn.__name__.removeprefix("test_"), fn, long)
+    add(fn.__name__.removeprefix("test_"), fn, long=long)
     return fn
 
 
