@@ -59,7 +59,7 @@ class XlLab(Machine):
         self.tmp = tempfile.mkdtemp(prefix="bht-xl-")
         for i, d in enumerate(disks):
             images.overlay(os.path.abspath(d), f"{self.tmp}/disk{i}")
-        images.initramfs(f"{self.tmp}/cpio", ["virtio_pci", "virtio_blk", "xen-blkback"], inside | (files or {}), START)
+        images.initramfs(f"{self.tmp}/cpio", ["virtio_pci", "virtio_blk", "loop", "xen-blkback"], inside | (files or {}), START)
         kw.setdefault("memory", dom0_memory + 512)
         super().__init__(hypervisor=hypervisor, initrd=f"{self.tmp}/cpio", nic=None, xen_args=f"dom0_mem={dom0_memory}M",
                          disks=[Disk(file=f"{self.tmp}/disk{i}", fmt="qcow2") for i in range(len(disks))], **kw)
@@ -75,11 +75,12 @@ class XlLab(Machine):
 
     def create(self, name, kernel, ramdisk=None, memory=256, vcpus=1, disk=None, args="", start=None):
         """Creates a guest and lets it run by `start` (default: xl unpause); its
-        console is collected in /root/log."""
+        console is collected in /root/log. disk: the number of a disk, or a device."""
         cfg = [f'name="{name}"', 'type="pv"', f'kernel="{kernel}"', f"memory={memory}", f"vcpus={vcpus}",
-               'on_poweroff="destroy"', 'on_crash="preserve"', f'extra="console=hvc0 {args}"']
+               'on_poweroff="destroy"', 'on_crash="preserve"', f'extra="console=hvc0 {args}"', 'tsc_mode="native"']
         cfg += [f'ramdisk="{ramdisk}"'] if ramdisk else []
-        cfg += [f'disk=["phy:/dev/vd{"abcdef"[disk]},xvda,w,script=/etc/block"]'] if disk is not None else []
+        dev = f"/dev/vd{'abcdef'[disk]}" if isinstance(disk, int) else disk
+        cfg += [f'disk=["phy:{dev},xvda,w,script=/etc/block"]'] if dev else []
         self.run("cat >/root/g.cfg <<'EOF'\n" + "\n".join(cfg) + "\nEOF")
         self.run("xl create -p /root/g.cfg", 400)
         return self.run(f"id=$(xl domid {name}); tty=$(xenstore-read /local/domain/$id/console/tty); "
