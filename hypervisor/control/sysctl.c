@@ -184,6 +184,8 @@ long do_sysctl(struct vcpu *v, unsigned long a[6])
 	if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
 		return -EACCES;
 	cmd = op.cmd;
+	if (cmd > XEN_SYSCTL_get_cpu_policy)
+		return -ENOSYS;
 	if (cmd >= ARRAY_SIZE(ops))
 		return -EOPNOTSUPP;
 	cmd = index_nospec(cmd, ARRAY_SIZE(ops));

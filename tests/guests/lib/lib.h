@@ -45,6 +45,7 @@ typedef uint8_t u8;
 #define E_FAULT     14
 #define E_BUSY      16
 #define E_EXIST     17
+#define E_NODEV     19
 #define E_INVAL     22
 #define E_NOSPC     28
 #define E_NOSYS     38
