@@ -152,6 +152,80 @@ static void descriptors(void)
 	EQ(RW(gdt), 0);
 }
 
+/* ---- frames, to the byte --------------------------------------------------------- */
+
+/* The handlers keep the frame as it lies on the stack, then go on at frame_next
+ * with everything as it was. */
+void frame_plain(void), frame_error(void);
+u64 frame_words[8], frame_at, frame_rax, frame_next, frame_sp;
+__asm__(".macro keep_frame\n"
+	"	mov %rax, frame_rax\n	mov %rsp, frame_at\n"
+	"	.irp i, 0, 1, 2, 3, 4, 5, 6, 7\n"
+	"	mov 8 * \\i(%rsp), %rax\n	mov %rax, frame_words + 8 * \\i\n"
+	"	.endr\n"
+	".endm\n"
+	".macro leave_frame\n"
+	"	mov frame_next, %rax\n	mov %rax, (%rsp)\n	mov frame_rax, %rax\n"
+	"	pushq $0\n	push %rcx\n	push %r11\n	push %rax\n"
+	"	mov $23, %eax\n	syscall\n"
+	".endm\n"
+	".text\n"
+	"frame_plain: keep_frame\n	pop %rcx\n	pop %r11\n	leave_frame\n"
+	"frame_error: keep_frame\n	pop %rcx\n	pop %r11\n"
+	"	add $8, %rsp\n	leave_frame\n");
+
+/* insn with known registers; the address behind it. */
+#define FRAME(insn, rip_is)                                            \
+	__asm__ volatile("lea 2f(%%rip), %%rax\n\t"                    \
+			 "mov %%rax, frame_next\n\t"                   \
+			 "lea 1f(%%rip), %0\n\t"                       \
+			 "pushf\n\tpop %1\n\t"                         \
+			 "mov %%rsp, frame_sp\n\t"                     \
+			 "mov $0x1111, %%ecx\n\tmov $0x2222, %%r11d\n" \
+			 "1: " insn "\n2:"                             \
+			 : "=&r"(rip_is), "=&r"(flags)                 \
+			 :                                             \
+			 : "rax", "rcx", "r11", "memory", "cc")
+
+static void frame_is(const u64 *w, u64 rip, u64 flags, u64 mask)
+{
+	EQ(w[0], rip);
+	EQ(w[1], 0xe030 | mask << 32); /* our ring, and the upcall mask */
+	EQ(w[2], (flags & ~0x200UL) | (mask ? 0 : 0x200));
+	EQ(w[3], frame_sp);
+	EQ(w[4], FLAT_KERNEL_SS);
+}
+
+static void frames(void)
+{
+	static struct trap_info ti[] = {
+		{ 3, 3, FLAT_KERNEL_CS, (u64)frame_plain },
+		{ 14, 0, FLAT_KERNEL_CS, (u64)frame_error },
+		{ 0, 0, 0, 0 }
+	};
+	u64 rip, flags;
+
+	EQ(HC(__HYPERVISOR_set_trap_table, ti), 0);
+	for (u64 mask = 0; mask < 2; mask++) {
+		shared->vcpu_info[0].evtchn_upcall_mask = mask;
+		FRAME("int3", rip);
+		EQ(frame_at, (frame_sp & ~15UL) - 56);
+		EQ(frame_words[0], 0x1111);
+		EQ(frame_words[1], 0x2222);
+		frame_is(frame_words + 2, rip + 1, flags, mask);
+
+		FRAME("movb $0, 0x3000", rip);
+		EQ(frame_at, (frame_sp & ~15UL) - 64);
+		EQ(frame_words[0], 0x1111);
+		EQ(frame_words[1], 0x2222);
+		EQ(frame_words[2], 2); /* the whole word of the error code */
+		frame_is(frame_words + 3, rip, flags, mask);
+		EQ(shared->vcpu_info[0].arch.cr2, 0x3000);
+		EQ(shared->vcpu_info[0].evtchn_upcall_mask, mask);
+	}
+	shared->vcpu_info[0].evtchn_upcall_mask = 1;
+}
+
 void test_main(void)
 {
 	trap_on(3, skip2);
@@ -160,4 +234,5 @@ void test_main(void)
 	debug_registers();
 	bases();
 	descriptors();
+	frames();
 }
