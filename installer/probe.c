@@ -29,18 +29,21 @@ static void probe_memory(struct host *h)
 }
 
 /* Under Xen or Bulkhead dom0 sees only its own share: ask the hypervisor. */
-static void probe_hypervisor_memory(struct host *h)
+static void probe_hypervisor(struct host *h)
 {
 	static const char *const argv[] = { "bhctl", "info", "--json", NULL };
 	_cleanup_free_ char *text = NULL;
 	char *p;
 
-	if (access("/proc/xen/capabilities", F_OK) ||
-	    !bh_have_program("bhctl") || run_output(argv, &text))
+	if (access("/sys/hypervisor/type", F_OK) || !bh_have_program("bhctl") ||
+	    run_output(argv, &text))
 		return;
-	p = strstr(text, "\"total_memory\"");
-	if (p && (p = strchr(p, ':')))
-		h->ram_mib = strtoull(p + 1, NULL, 10);
+	p = strstr(text, "\"total_mib\":");
+	if (p)
+		h->ram_mib = strtoull(strchr(p, ':') + 1, NULL, 10);
+	p = strstr(text, "\"cpus\":");
+	if (p)
+		h->cpus = strtoul(strchr(p, ':') + 1, NULL, 10);
 }
 
 static void probe_route(struct host *h)
@@ -110,7 +113,7 @@ void probe_host(struct host *h)
 	h->secure_boot = h->efi && secure_boot();
 	h->cpus = sysconf(_SC_NPROCESSORS_CONF);
 	probe_memory(h);
-	probe_hypervisor_memory(h);
+	probe_hypervisor(h);
 	probe_route(h);
 	probe_manager(h);
 	snprintf(h->grub_dir, sizeof(h->grub_dir), "%s",
