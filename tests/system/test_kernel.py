@@ -100,7 +100,7 @@ def guest_boots_without_initrd():
 def debian_root():
     """An ext4 image with Debian 12, nftables, systemd-nspawn and a container's root."""
     pkgs = "systemd systemd-sysv udev dbus iproute2 procps nftables systemd-container busybox-static".split()
-    path = f"{images.CACHE}/images/guest-{images.recipe_hash(pkgs, DEBIAN, 2)}.img"
+    path = f"{images.CACHE}/images/guest-{images.recipe_hash(pkgs, DEBIAN, 3)}.img"
     with images.making(path) as tmp:
         if tmp:
             images.say("image guest: installing (a minute or two)")
@@ -114,6 +114,8 @@ def debian_root():
                     os.symlink("busybox", f"{root}/srv/container/bin/{n}")
                 for where, text in (("srv/container/etc/os-release", "ID=test\n"), ("etc/hostname", "guest\n"),
                                     ("etc/fstab", "/dev/xvda / ext4 defaults 0 1\n"), ("check", DEBIAN),
+                                    ("etc/systemd/system.conf", "[Manager]\nDefaultTimeoutStartSec=900\n"
+                                     "DefaultDeviceTimeoutSec=900\n"),
                                     ("etc/systemd/system/check.service", "[Service]\nExecStart=/bin/bash /check\n"
                                      "[Install]\nWantedBy=multi-user.target\n")):
                     with open(f"{root}/{where}", "w", encoding="ascii") as f:
