@@ -354,7 +354,8 @@ void domain_subsys_init(void)
 	idle_domain->is_idle = true;
 	dom_io = system_domain(DOMID_IO, 0);
 	dom_xen = system_domain(DOMID_XEN, 0);
-	keyhandler_register('p', dump_counters, "hypercalls and traps by domain");
+	keyhandler_register('p', dump_counters,
+			    "hypercalls and traps by domain");
 	keyhandler_register('e', dump_events, "dump event channels");
 }
 
