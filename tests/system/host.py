@@ -98,7 +98,10 @@ def install(m):
 def well(m, running, timeout=600):
     """Waits until the boot set that runs has been found well."""
     m.login(900)
-    m.eventually("systemctl is-active bulkhead-health.service", timeout, every=3)
+    unit = "bulkhead-health.service"
+    m.eventually(f"systemctl is-active {unit} | grep -qxE 'active|failed'", timeout, every=3)
+    check("the host is well", m.call(f"systemctl is-active {unit}").code == 0,
+          m.run(f"journalctl -b -u {unit} -o cat; ip -br addr; ip route; ip neigh; uptime"))
     status = m.run("bhctl boot status")
     check(f"boot set {running} runs and is the default",
           f"running: {running}\n" in status and f"default: {running}\n" in status, status)
