@@ -59,8 +59,8 @@ ok nft list chain inet t nat; grep -q masquerade /run/out || echo "@@failed nft 
 mkdir -p /run/l /run/u /run/w /run/m; mount -t tmpfs t /run/u; mkdir /run/u/u /run/u/w; echo low >/run/l/f
 mount -t overlay -o lowerdir=/run/l,upperdir=/run/u/u,workdir=/run/u/w o /run/m; echo up >/run/m/f
 ok [ "$(cat /run/l/f /run/u/u/f)" = $'low\nup' ]
-ok systemd-nspawn -q -D /srv/container --private-network --memory-max=64M /bin/sh -c 'test $(hostname) = container; echo from inside'
-grep -q "from inside" /run/out || ok systemd-nspawn -q -D /srv/container --private-network /bin/sh -c 'echo from inside'
+ok systemd-nspawn -q -D /srv/container --private-network /bin/sh -c 'echo from inside'
+grep -q "from inside" /run/out || echo "@@failed container"
 ok ip link add v0 type veth peer name v1
 dmesg | grep -E 'WARNING|BUG:|Oops' && echo "@@failed dmesg"
 free -m; systemd-analyze time
