@@ -7,6 +7,7 @@
 #include "control_private.h"
 
 #include <bh/smp.h>
+#include <bh/timer.h>
 
 #define XSAVE_HDR         16 /* xcr0, xcr0_accum before the XSAVE area */
 #define MSR_MISC_FEATURES 0x140
@@ -153,6 +154,9 @@ long domctl_setvcpucontext(struct vcpu *caller, struct domain *d,
 		rc = pv_set_context(v, c);
 		if (!rc) {
 			v->initialised = true;
+			/* A builder has cleared shared info since it was made. */
+			if (v->id == 0)
+				time_update_wallclock(d);
 			if (c->flags & VGCF_online)
 				clear_bit(VPF_DOWN, &v->pause_flags);
 			else

@@ -26,6 +26,8 @@ def life(m):
     check("starting it twice is refused with 5", m.call("bhctl start g1").code == 5)
     check("machinectl knows it", "g1" in m.run("machinectl list --no-legend"))
     check("its console is in the journal", "tiny guest is up" in m.run("journalctl -t g1 --no-pager", 60))
+    late = int(m.run("date +%s")) - int(m.inside("g1", "date +%s"))
+    check("it knows the time", abs(late) < 60, f"{late} s late")
     parts = m.inside("g1", "cat /proc/partitions")
     check("it has both disks", "xvda" in parts and "xvdb" in parts, parts)
     m.inside("g1", "mkdir -p /tmp; dd if=/dev/urandom of=/tmp/r bs=64k count=12 2>/dev/null; "
