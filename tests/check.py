@@ -162,15 +162,15 @@ def images(tests):
 
 
 def kernel_ahead(tests, o):
-    """Compiles the domU kernel beside the other tests, at the lowest priority and on
-    half the machine: those that need it build it too, and so wait for this one."""
+    """Compiles the domU kernel beside the other tests, at the lowest priority. Those
+    that need it come last, and find it built."""
     if not any(t.name.startswith("kernel") for t in tests):
         return None
     print("== building the domU kernel in the background", flush=True)
     cmd = ["nice", "-n", "19", f"{TOP}/kernel/build.sh", "--ci", "--out", f"{TOP}/build/kernel/domu-ci", "domu", "build"]
     with open(f"{o.logs}/kernel.log", "wb") as log:
-        p = subprocess.Popen(cmd, cwd=TOP, env=dict(os.environ, JOBS=str(max(1, (os.cpu_count() or 1) // 2))),
-                             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        p = subprocess.Popen(cmd, cwd=TOP, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                             start_new_session=True)
     _running[p.pid] = p
     return p
 
@@ -221,11 +221,17 @@ def main():
     kernel = kernel_ahead(tests, o)
     images(tests)
     for ring, word in RINGS.items():
-        mine = sorted((t for t in tests if t.ring == ring), key=lambda t: t.name.startswith("kernel"))
-        if mine:
-            print(f"== ring {ring}: {word}, {len(mine)} tests", flush=True)
+        mine = [t for t in tests if t.ring == ring]
+        if not mine:
+            continue
+        print(f"== ring {ring}: {word}, {len(mine)} tests", flush=True)
+        late = [t for t in mine if kernel and t.name.startswith("kernel")]
+        for some in [t for t in mine if t not in late], late:
+            if some is late and late and kernel.poll() is None:
+                print("== the domU kernel is not built yet: waiting for it", flush=True)
+                kernel.wait()
             with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
-                list(pool.map(lambda t: run(t, o), mine))
+                list(pool.map(lambda t: run(t, o), some))
     if kernel:
         stop(kernel)
     return summary([first] + tests)

@@ -106,7 +106,7 @@ def saving(m):
     check("and nothing is left on it", m.run("ls -A /root/small; umount /root/small") == "")
     m.inside("g4", "md5sum -c /tmp/s; ping -c 2 10.9.0.1", 90)
     m.run("bhctl save g4 /root/g4.save & sleep 0.5; kill -9 $(systemctl show -p MainPID --value bulkhead-guest@g4); wait $! || :", 60)
-    m.inside("g4", "md5sum -c /tmp/s", 90)
+    m.eventually("gx g4 'md5sum -c /tmp/s'", 90)
     m.run("bhctl save g4 /root/g4.save >/root/save.log 2>&1 & bhctl info g4; wait $!", 180)
     check("it does not run", not field(m, "g4", "running"))
     m.run("cp /root/g4.save /root/bad.save; printf x | dd of=/root/bad.save bs=1 seek=5000000 conv=notrunc status=none")
@@ -142,8 +142,8 @@ on_crash = "preserve"' >/etc/bulkhead/guests/bad.cfg; bhctl start bad""", 90)
     m.run("bhctl sysrq g5 c", 30)
     m.eventually(f"bhctl info g5 --json | grep -q '\"ready\": *true' && ! bhctl info g5 --json | grep -q '\"id\": *{first},'",
                  180)
-    log = m.run("journalctl -u bulkhead-guest@g5 --no-pager", 60)
-    check("registers are in the journal", "vCPU 0: rip" in log)
+    # Not the whole journal: a guest's panic there would look like dom0's.
+    m.run("journalctl -u bulkhead-guest@g5 --no-pager | grep 'vCPU 0: rip'", 60)
     m.run("bhctl destroy g5", 60)
     m.guest("g5", more='on_crash = "coredump-destroy"')
     m.run("bhctl start g5 --wait --timeout 500; bhctl sysrq g5 c", 560)
@@ -162,9 +162,9 @@ def killing(m, times=4):
         what = random.choice(["bulkhead-guest@g6", "bulkhead-store", "bulkhead-guest@g6 bulkhead-store"])
         m.run(f"for u in {what}; do kill -9 $(systemctl show -p MainPID --value $u); done", 30)
         time.sleep(random.random() * 3)
-        m.eventually("bhctl info g6 --json | grep -q '\"phase\": *\"running\"'", 60)
+        m.eventually("gx g6 'echo alive'", 90)
         check(f"the same domain runs after killing {what}", field(m, "g6", "id") == dom)
-        m.inside("g6", "echo alive")
+        check("and its supervisor knows it", field(m, "g6", "phase") == "running")
     m.run("bhctl shutdown g6 --wait --timeout 90", 120)
 
 
