@@ -23,6 +23,7 @@
 #define SAVE_DIR   "/var/lib/bulkhead/setup/network"
 #define INTERFACES "/etc/network/interfaces"
 #define ND_DIR     "/etc/systemd/network"
+#define MODULES    "/etc/modules-load.d/bulkhead-bridge.conf"
 
 static char mac[18];
 
@@ -385,6 +386,24 @@ static bool gateway_answers(void)
 	return false;
 }
 
+/*
+ * systemd-networkd gives up on a bridge that is not there after 25 s, and on a
+ * busy machine loading the module at its first use has taken longer. So it is
+ * loaded now, and at every boot before any of the network managers starts.
+ */
+static int load_bridge_module(void)
+{
+	const char *const load[] = { "modprobe", "-q", "bridge", NULL };
+	int r = opt_dry_run ? 0 : bh_mkdir_p("/etc/modules-load.d", 0755);
+
+	if (!r)
+		r = replace_file(MODULES,
+				 "# Written by bulkhead-setup.\nbridge\n");
+	if (!r)
+		(void)run(load); /* a kernel may have it built in */
+	return r;
+}
+
 /* ---- the step ------------------------------------------------------------------- */
 
 static int plan(char *text, size_t size)
@@ -437,7 +456,10 @@ static int apply(void)
 		r = arm_rollback();
 	if (r)
 		return r;
-	if (host.manager == NET_NETWORKD)
+	r = load_bridge_module();
+	if (r)
+		;
+	else if (host.manager == NET_NETWORKD)
 		r = apply_networkd();
 	else if (host.manager == NET_NM)
 		r = apply_nm();

@@ -86,7 +86,7 @@ def network(m):
 def state(m):
     """What --undo must bring back."""
     return m.run("vgs --noheadings -o vg_name; blkid /dev/disk/by-id/virtio-guests || echo empty; "
-                 "cat /etc/default/bulkhead; ls /etc/bulkhead /etc/systemd/network /etc/lvm/profile; "
+                 "cat /etc/default/bulkhead; ls /etc/bulkhead /etc/systemd/network /etc/modules-load.d /etc/lvm/profile; "
                  "cat /etc/network/interfaces 2>/dev/null; nmcli -g NAME,TYPE con 2>/dev/null | sort; true")
 
 
@@ -111,6 +111,7 @@ def setup(manager, debs=(), **kw):
         print(out)
         check("the bridge has the address", "xenbr0" in network(m) and "10.0.2.15/24" in network(m), network(m))
         m.eventually("ping -c 1 -W 2 -I xenbr0 10.0.2.2", 60)
+        check("the bridge module is loaded at boot", "bridge" in m.run("cat /etc/modules-load.d/bulkhead-bridge.conf"))
         check("there is a thin pool", "thin" in m.run("lvs --noheadings -o lv_name guests"))
         check("a boot set is next", "next:    0001" in m.run("bhctl boot status"))
         check("no timer is left", m.call("systemctl is-active bulkhead-network-rollback.timer").code != 0)
