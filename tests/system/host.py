@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A host as a user gets one: Debian 12 with our packages from an apt repository,
-set up by bulkhead-setup, booted by GRUB on our hypervisor and found well.
+set up by bulkhead-setup, booted by GRUB on our hypervisor and found well, with
+one small guest that starts with the host.
 
     with host.machine() as m:           # throwaway copies of its disks
         m.login()
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 
+import guest_lab
 import images
 from cases import check
 from machine import TOP, Disk, Machine
@@ -25,6 +27,7 @@ from machine import TOP, Disk, Machine
 O = os.environ.get("O", f"{TOP}/build")
 VERSION = "7.1.1"       # occurs in nothing else that is in the packages: see tests/packages/redeb
 MEMORY, DOM0 = 2048, 1024
+GUEST = "io1"           # enabled; /root/mark in it says so
 
 
 def tree_hash():
@@ -75,7 +78,7 @@ def repository(tmp):
         if "dbgsym" not in f:
             shutil.copy(f, f"{tmp}/repo/")
     images.sh(f"{TOP}/packaging/make-apt-repo.sh", f"{tmp}/repo", "", "file:/srv/bulkhead")
-    return [(f"{tmp}/repo", "/srv/bulkhead"),
+    return [(f"{tmp}/repo", "/srv/bulkhead"), (guest_lab.GX.encode(), "/usr/local/bin/gx"),
             (f"{tmp}/repo/bulkhead.list", "/etc/apt/sources.list.d/bulkhead.list")]
 
 
@@ -108,6 +111,27 @@ def well(m, running, timeout=600):
     return status
 
 
+def guest(m, name):
+    """A small guest that starts with the host."""
+    m.run(f"vm-bootstrap -q create {name} --template tiny --autostart --start --wait", 600)
+    log_in(m, name)
+
+
+def log_in(m, name):
+    m.run(f"printf '\\nroot\\n' | timeout 5 bhctl console {name} >/dev/null 2>&1 || :", 30)
+
+
+def guests_are_up(m):
+    """Every enabled guest runs; there is at least one; it answers and has its file."""
+    names = m.run("systemctl list-unit-files --state=enabled --no-legend 'bulkhead-guest@*' | "
+                  "sed -n 's/bulkhead-guest@\\([^.]*\\).*/\\1/p'").split()
+    check(f"guest {GUEST} is enabled", GUEST in names, names)
+    for name in names:
+        m.eventually(f"bhctl list | awk '$1 == \"{name}\" && $2 ~ /^[0-9]+$/ {{ n++ }} END {{ exit !n }}'", 300, every=2)
+    m.eventually(f"printf '\\nroot\\n' | timeout 5 bhctl console {GUEST} >/dev/null 2>&1; "
+                 f"gx {GUEST} 'cat /root/mark' | grep -x {GUEST}", 300, every=2)
+
+
 def disks(firmware="bios"):
     """The directory with root.qcow2 and guests.raw of a host that is set up."""
     key = hashlib.sha256(f"{tree_hash()} {images.image('dom0').path}".encode()).hexdigest()[:12]
@@ -124,6 +148,10 @@ def disks(firmware="bios"):
         with _machine("bulkhead", f"{tmp}/root.qcow2", guests, firmware, name="host-first",
                       log=f"{log}/host-first.log") as m:
             well(m, "0001")
+            m.run("vm-bootstrap -q template build tiny", 400)
+            guest(m, GUEST)
+            m.run(f"gx {GUEST} 'echo {GUEST} >/root/mark; sync'", 60)
+            guests_are_up(m)
             m.power_off(300)
         shutil.rmtree(f"{tmp}/repo")
     return os.environ.get("BULKHEAD_HOST") or _made("hosts", f"{firmware}-{key}", make)

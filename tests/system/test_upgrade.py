@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from shlex import quote
 
-import guest_lab
 import host
 import images
 from cases import add, check, main
@@ -70,13 +69,7 @@ def comes_back(m, bad, why, shows, timeout=900):
     check("motd says it", f"boot set {bad}" in m.run("cat /run/motd.d/50-bulkhead"))
     check("the journal says it", f"boot set {bad}" in m.run("journalctl -b -u bulkhead-boot-check.service -o cat"))
     check("plain Linux is in the menu", "gnulinux-simple" in m.run("cat /boot/grub/grub.cfg"))
-    guests_are_up(m)
-
-
-def guests_are_up(m):
-    for name in m.run("systemctl list-unit-files --state=enabled --no-legend 'bulkhead-guest@*' | "
-                      "sed -n 's/bulkhead-guest@\\([^.]*\\).*/\\1/p'").split():
-        m.eventually(f"bhctl list | grep -w {name}", 300, every=2)
+    host.guests_are_up(m)
 
 
 def kernel_package(out, version, img, initrd):
@@ -162,7 +155,7 @@ def goes_wrong(*faults, firmware="bios", refuse=False):
 LOAD = ("(i=0; while :; do dd if=/dev/urandom of=/root/f bs=64k count=8 conv=fsync && "
         "[ $(wc -c </root/f) = 524288 ] || echo $i >>/root/bad; i=$((i+1)); echo $i >/root/n; done) "
         ">/dev/null 2>&1 &")
-GUESTS = ("io1", "io2", "io3")
+GUESTS = (host.GUEST, "io2", "io3")
 
 
 def running(m):
@@ -187,14 +180,13 @@ def tools():
     then a thin pool fills: the guardian warns, refuses, pauses."""
     with tempfile.TemporaryDirectory(prefix="bht-up-") as tmp:
         host.other_version(f"{tmp}/new", "7.1.2")
-        with host.machine(copy=[(f"{tmp}/new", "/srv/new"), (guest_lab.GX.encode(), "/usr/local/bin/gx")],
-                          name="upgrade-tools") as m:
+        with host.machine(copy=[(f"{tmp}/new", "/srv/new")], name="upgrade-tools") as m:
             host.well(m, "0001")
             m.run("tar -xf /dev/disk/by-id/virtio-bhcopy -C /")
-            m.run("vm-bootstrap -q template build tiny", 400)
+            host.guests_are_up(m)
             for g in GUESTS:
-                m.run(f"vm-bootstrap -q create {g} --template tiny --autostart --start --wait", 600)
-                m.run(f"printf '\\nroot\\n' | timeout 5 bhctl console {g} >/dev/null 2>&1 || :", 30)
+                if g != host.GUEST:
+                    host.guest(m, g)
                 m.run(f"gx {g} {quote(LOAD)} 60", 90)
             loaded(m)
             before = running(m)
