@@ -195,14 +195,18 @@ static int apply_ifupdown(void)
 {
 	const char *const down[] = { "ifdown", "--force", answers.nic, NULL };
 	const char *const up[] = { "ifup", answers.nic, NULL };
-	const char *const upbr[] = { "ifup", answers.bridge, NULL };
+	char want[64], limit[16];
+	/* DHCP through a dead bridge is tried for minutes, and ifdown, which the
+	 * rollback needs, waits for its end. */
+	const char *const upbr[] = { "timeout", limit, "ifup", answers.bridge,
+				     NULL };
 	_cleanup_free_ char *text = NULL, *new = NULL;
-	char want[64];
 	size_t len;
 	int r = bh_read_file(INTERFACES, 1 << 20, &text, &len);
 
 	if (r)
 		return r;
+	snprintf(limit, sizeof(limit), "%u", answers.net_timeout - 5);
 	snprintf(want, sizeof(want), "iface %s inet", answers.nic);
 	if (!strstr(text, want)) {
 		report(R_BAD,
