@@ -9,7 +9,6 @@ themselves, and exits 0. A second run reuses whatever has not changed.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -21,6 +20,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import host  # noqa: E402
 import images  # noqa: E402
 from console import Failure  # noqa: E402
 from guest_lab import GX  # noqa: E402
@@ -28,8 +28,6 @@ from machine import CPU, TOP, Disk, Machine, interact  # noqa: E402
 
 DIR = f"{TOP}/build/demo"
 START = time.time()
-APT_LISTS = ("-o Dir::Etc::sourcelist=sources.list.d/bulkhead.list -o Dir::Etc::sourceparts=- "
-             "-o APT::Get::List-Cleanup=0")        # only ours: the machine has no mirror
 
 TRY = """
   You are root on dom0, Debian 12 on Bulkhead. Things to try:
@@ -131,22 +129,9 @@ def shown(m, command, timeout=120):
 
 # Steps --------------------------------------------------------------------------
 
-def tree_hash():
-    """Changes when the source does."""
-    h = hashlib.sha256()
-    names = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
-                            "--exclude-standard"], cwd=TOP, stdout=subprocess.PIPE, check=True).stdout
-    for n in sorted(names.decode().split("\0")):
-        if not n or n.startswith("tests/") or n.endswith(".md") or not os.path.isfile(f"{TOP}/{n}"):
-            continue
-        with open(f"{TOP}/{n}", "rb") as f:
-            h.update(n.encode() + b"\0" + f.read())
-    return h.hexdigest()
-
-
 def packages():
     """build/demo/repo: an apt repository of everything, rebuilt if the source changed."""
-    repo, stamp, now = f"{DIR}/repo", f"{DIR}/repo.hash", tree_hash()
+    repo, stamp, now = f"{DIR}/repo", f"{DIR}/repo.hash", host.tree_hash()
     if os.path.exists(stamp):
         with open(stamp, encoding="ascii") as f:
             if f.read() == now:
@@ -204,11 +189,8 @@ def install(o, repo, version):
                                       (f"{repo}/bulkhead.list", "/etc/apt/sources.list.d/bulkhead.list")]) as m:
         boot(m)
         m.call("systemctl is-system-running --wait", 600)
-        shown(m, f"apt-get -q update {APT_LISTS}", 300)
-        shown(m, "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "
-                 "install bulkhead", 1200)
-        shown(m, "bulkhead-setup --unattended --vg guests --pv /dev/disk/by-id/virtio-guests "
-                 f"--dom0-memory {o.memory * 5 // 8}", 900)
+        for command in host.commands(o.memory * 5 // 8):
+            shown(m, command, 1200)
         with Ticking("switching off"):
             m.power_off(300)
     with open(path, "w", encoding="ascii") as f:

@@ -36,7 +36,7 @@ def tree_hash():
     names = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
                             "--exclude-standard"], cwd=TOP, stdout=subprocess.PIPE, check=True).stdout
     for n in sorted(names.decode().split("\0")):
-        if not n or n.startswith(("tests/", "docs/")) or not os.path.isfile(f"{TOP}/{n}"):
+        if not n or n.startswith("tests/") or n.endswith(".md") or not os.path.isfile(f"{TOP}/{n}"):
             continue
         with open(f"{TOP}/{n}", "rb") as f:
             h.update(n.encode() + b"\0" + f.read())
@@ -89,13 +89,15 @@ def _machine(hypervisor, root, guests, firmware, **kw):
                    root=root, disks=[guests], reboot=True, **kw)
 
 
-def install(m):
-    """The commands of docs/guide-install.md, on plain Debian."""
-    m.run("apt-get -q update -o Dir::Etc::sourcelist=sources.list.d/bulkhead.list "
-          "-o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0", 300)
-    m.run("DEBIAN_FRONTEND=noninteractive apt-get -y -qq --no-install-recommends install bulkhead", 1200)
-    m.run("bulkhead-setup --unattended --vg guests --pv /dev/disk/by-id/virtio-guests "
-          f"--dom0-memory {DOM0}", 900)
+def commands(dom0=DOM0):
+    """Those of docs/guide-install.md, with the package lists of our repository
+    only: the machine has no mirror. dom0: its MiB."""
+    return (
+        "apt-get -q update -o Dir::Etc::sourcelist=sources.list.d/bulkhead.list "
+        "-o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0",
+        "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends install bulkhead",
+        "bulkhead-setup --unattended --vg guests --pv /dev/disk/by-id/virtio-guests "
+        f"--dom0-memory {dom0}")
 
 
 def well(m, running, timeout=600):
@@ -143,7 +145,8 @@ def disks(firmware="bios"):
         with _machine("none", f"{tmp}/root.qcow2", guests, firmware, copy=repository(tmp), name="host-install",
                       log=f"{log}/host-install.log") as m:
             m.login(900)
-            install(m)
+            for command in commands():
+                m.run(command, 1200)
             m.power_off(300)
         with _machine("bulkhead", f"{tmp}/root.qcow2", guests, firmware, name="host-first",
                       log=f"{log}/host-first.log") as m:
