@@ -82,13 +82,16 @@ static void eoi_map_set(struct pirq_table *t, u32 pirq, bool val)
 int pirq_guest_bind(struct vcpu *v, u32 pirq, bool will_share)
 {
 	struct domain *d = v->domain;
-	int irq = pirq_to_irq(d, pirq), rc;
 	struct pirq_table *t = d->pirqs;
+	int irq, rc;
 
-	if (irq < 0)
-		return irq;
+	if (!t)
+		return -EINVAL;
 	spin_lock(&t->lock);
-	if (t->p[pirq].bound) {
+	irq = pirq_to_irq(d, pirq);
+	if (irq < 0) {
+		rc = irq;
+	} else if (t->p[pirq].bound) {
 		rc = -EBUSY;
 	} else {
 		rc = irq_bind_guest(irq, d, pirq, v->processor);
@@ -100,19 +103,25 @@ int pirq_guest_bind(struct vcpu *v, u32 pirq, bool will_share)
 	return rc;
 }
 
+/* Lock held; the pirq is mapped. */
+static void unbind(struct domain *d, struct pirq_table *t, u32 pirq)
+{
+	if (!t->p[pirq].bound)
+		return;
+	t->p[pirq].bound = false;
+	eoi_map_set(t, pirq, false);
+	irq_unbind_guest(t->p[pirq].irq - 1, d);
+}
+
 void pirq_guest_unbind(struct domain *d, u32 pirq)
 {
 	struct pirq_table *t = d->pirqs;
-	int irq = pirq_to_irq(d, pirq);
 
-	if (irq < 0)
+	if (!t)
 		return;
 	spin_lock(&t->lock);
-	if (t->p[pirq].bound) {
-		t->p[pirq].bound = false;
-		eoi_map_set(t, pirq, false);
-		irq_unbind_guest(irq, d);
-	}
+	if (pirq_to_irq(d, pirq) >= 0)
+		unbind(d, t, pirq);
 	spin_unlock(&t->lock);
 }
 
@@ -179,18 +188,21 @@ static int map_irqs(struct domain *d, int pirq, u32 irq, u32 n, bool gsi)
 
 static int unmap_pirq(struct domain *d, u32 pirq)
 {
-	int irq = pirq_to_irq(d, pirq);
 	struct pirq_table *t = d->pirqs;
+	int irq;
 
-	if (irq < 0)
+	if (!t)
 		return -EINVAL;
-	pirq_guest_unbind(d, pirq);
 	spin_lock(&t->lock);
-	WRITE_ONCE(t->p[pirq].irq, 0);
+	irq = pirq_to_irq(d, pirq);
+	if (irq >= 0) {
+		unbind(d, t, pirq);
+		WRITE_ONCE(t->p[pirq].irq, 0);
+	}
 	spin_unlock(&t->lock);
-	if ((u32)irq >= nr_gsis)
+	if (irq >= (int)nr_gsis)
 		msi_disable(irq);
-	return 0;
+	return irq < 0 ? irq : 0;
 }
 
 void pirq_domain_done(struct domain *d)
@@ -244,98 +256,98 @@ static int map_msi(struct domain *d, struct physdev_map_pirq *op)
 	return 0;
 }
 
-static int op_map_pirq(struct vcpu *v, gptr_t arg)
+union physdev_arg {
+	struct physdev_irq_status_query status;
+	struct physdev_set_iopl iopl;
+	struct physdev_set_iobitmap iobitmap;
+	struct physdev_apic apic;
+	struct physdev_irq irq;
+	struct physdev_eoi eoi;
+	struct physdev_map_pirq map;
+	struct physdev_unmap_pirq unmap;
+	struct physdev_restore_msi restore_msi;
+	struct physdev_setup_gsi setup_gsi;
+	struct physdev_get_free_pirq free_pirq;
+	struct physdev_pci_device pci_device;
+	struct physdev_pirq_eoi_gmfn eoi_gmfn;
+};
+
+static int op_map_pirq(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_map_pirq op;
+	struct physdev_map_pirq *op = &arg->map;
 	struct domain *d;
 	int rc;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (!v->domain->is_privileged)
-		return -EPERM;
-	d = domain_by_any_id(op.domid);
+	d = domain_by_any_id(op->domid);
 	if (!d)
 		return -ESRCH;
-	switch (op.type) {
+	switch (op->type) {
 	case MAP_PIRQ_TYPE_GSI:
-		rc = map_gsi(d, &op);
+		rc = map_gsi(d, op);
 		break;
 	case MAP_PIRQ_TYPE_MSI:
 	case MAP_PIRQ_TYPE_MSI_SEG:
 	case MAP_PIRQ_TYPE_MULTI_MSI:
-		rc = map_msi(d, &op);
+		rc = map_msi(d, op);
 		break;
 	default:
 		rc = -EINVAL;
 	}
 	domain_put(d);
-	if (!rc && copy_to_guest(arg, &op, sizeof(op)))
-		rc = -EFAULT;
 	return rc;
 }
 
-static int op_unmap_pirq(struct vcpu *v, gptr_t arg)
+static int op_unmap_pirq(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_unmap_pirq op;
+	struct physdev_unmap_pirq *op = &arg->unmap;
 	struct domain *d;
 	int rc;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (!v->domain->is_privileged)
-		return -EPERM;
-	d = domain_by_any_id(op.domid);
+	d = domain_by_any_id(op->domid);
 	if (!d)
 		return -ESRCH;
-	rc = op.pirq < 0 ? -EINVAL : unmap_pirq(d, op.pirq);
+	rc = op->pirq < 0 ? -EINVAL : unmap_pirq(d, op->pirq);
 	domain_put(d);
 	return rc;
 }
 
 /* ---- the other operations ------------------------------------------------------ */
 
-static int op_eoi(struct vcpu *v, gptr_t arg)
+static int op_eoi(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_eoi op;
+	struct physdev_eoi *op = &arg->eoi;
 	int irq;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	irq = pirq_to_irq(v->domain, op.irq);
+	irq = pirq_to_irq(v->domain, op->irq);
 	if (irq < 0)
 		return -EINVAL;
 	irq_guest_eoi(irq, v->domain);
 	return 0;
 }
 
-static int op_irq_status(struct vcpu *v, gptr_t arg)
+static int op_irq_status(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_irq_status_query op;
+	struct physdev_irq_status_query *op = &arg->status;
 	int irq;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	irq = pirq_to_irq(v->domain, op.irq);
+	irq = pirq_to_irq(v->domain, op->irq);
 	if (irq < 0)
 		return -EINVAL;
-	op.flags = needs_eoi(irq) ? XENIRQSTAT_needs_eoi : 0;
-	return copy_to_guest(arg, &op, sizeof(op)) ? -EFAULT : 0;
+	op->flags = needs_eoi(irq) ? XENIRQSTAT_needs_eoi : 0;
+	return 0;
 }
 
-static int op_eoi_gmfn(struct vcpu *v, gptr_t arg)
+static int op_eoi_gmfn(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_pirq_eoi_gmfn op;
+	struct physdev_pirq_eoi_gmfn *op = &arg->eoi_gmfn;
 	struct pirq_table *t;
 	struct page_info *pg;
 	int rc;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
 	t = pirqs_get(v->domain);
 	if (!t)
 		return -ENOMEM;
-	pg = page_from_mfn(_mfn(op.gmfn), v->domain);
+	pg = page_from_mfn(_mfn(op->gmfn), v->domain);
 	if (!pg)
 		return -EINVAL;
 	rc = page_get_type(pg, PGT_WRITABLE, false);
@@ -359,156 +371,151 @@ static int op_eoi_gmfn(struct vcpu *v, gptr_t arg)
 	return rc;
 }
 
-static int op_set_iopl(struct vcpu *v, gptr_t arg)
+static int op_set_iopl(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_set_iopl op;
+	struct physdev_set_iopl *op = &arg->iopl;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (op.iopl > 3)
+	if (op->iopl > 3)
 		return -EINVAL;
-	v->pv.iopl = op.iopl;
+	v->pv.iopl = op->iopl;
 	return 0;
 }
 
-static int op_set_iobitmap(struct vcpu *v, gptr_t arg)
+static int op_set_iobitmap(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_set_iobitmap op;
+	struct physdev_set_iobitmap *op = &arg->iobitmap;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (op.nr_ports > 65536 ||
-	    (op.nr_ports && !gptr_ok(GPTR(op.bitmap.p), op.nr_ports / 8 + 1)))
+	if (op->nr_ports > 65536 ||
+	    (op->nr_ports &&
+	     !gptr_ok(GPTR(op->bitmap.p), op->nr_ports / 8 + 1)))
 		return -EINVAL;
-	v->pv.iobmp = GPTR(op.bitmap.p);
-	v->pv.iobmp_limit = op.nr_ports;
+	v->pv.iobmp = GPTR(op->bitmap.p);
+	v->pv.iobmp_limit = op->nr_ports;
 	return 0;
 }
 
-static int op_apic_read(struct vcpu *v, gptr_t arg)
+static int op_apic_read(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_apic op;
+	struct physdev_apic *op = &arg->apic;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (!v->domain->is_privileged)
-		return -EPERM;
-	if (op.reg > 0xff || !ioapic_owns_page(op.apic_physbase >> PAGE_SHIFT))
+	if (op->reg > 0xff ||
+	    !ioapic_owns_page(op->apic_physbase >> PAGE_SHIFT))
 		return -EINVAL;
-	op.value = ioapic_read_phys(op.apic_physbase, op.reg);
-	return copy_to_guest(arg, &op, sizeof(op)) ? -EFAULT : 0;
+	op->value = ioapic_read_phys(op->apic_physbase, op->reg);
+	return 0;
 }
 
-/* Redirection entries are ours: accepted and dropped. */
-static int op_apic_write(struct vcpu *v, gptr_t arg)
+static int op_alloc_vector(struct vcpu *v, union physdev_arg *arg)
 {
-	return v->domain->is_privileged ? 0 : -EPERM;
-}
+	struct physdev_irq *op = &arg->irq;
 
-static int op_alloc_vector(struct vcpu *v, gptr_t arg)
-{
-	struct physdev_irq op;
-
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (!v->domain->is_privileged)
-		return -EPERM;
-	if (op.irq >= nr_gsis)
+	if (op->irq >= nr_gsis)
 		return -EINVAL;
-	op.vector = op.irq;
-	return copy_to_guest(arg, &op, sizeof(op)) ? -EFAULT : 0;
+	op->vector = op->irq;
+	return 0;
 }
 
-static int op_setup_gsi(struct vcpu *v, gptr_t arg)
+static int op_setup_gsi(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_setup_gsi op;
+	struct physdev_setup_gsi *op = &arg->setup_gsi;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (!v->domain->is_privileged)
-		return -EPERM;
-	if (op.gsi < 0)
+	if (op->gsi < 0)
 		return -EINVAL;
-	return irq_setup_gsi(op.gsi, op.triggering, op.polarity);
+	return irq_setup_gsi(op->gsi, op->triggering, op->polarity);
 }
 
-static int op_get_free_pirq(struct vcpu *v, gptr_t arg)
+static int op_get_free_pirq(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_get_free_pirq op;
+	struct physdev_get_free_pirq *op = &arg->free_pirq;
 	struct pirq_table *t;
 	int rc;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
 	t = pirqs_get(v->domain);
 	if (!t)
 		return -ENOMEM;
 	spin_lock(&t->lock);
-	rc = free_pirqs(t, op.type == MAP_PIRQ_TYPE_GSI ? 16 : nr_gsis, 1);
+	rc = free_pirqs(t, op->type == MAP_PIRQ_TYPE_GSI ? 16 : nr_gsis, 1);
 	spin_unlock(&t->lock);
 	if (rc < 0)
 		return rc;
-	op.pirq = rc;
-	return copy_to_guest(arg, &op, sizeof(op)) ? -EFAULT : 0;
+	op->pirq = rc;
+	return 0;
 }
 
-/* Devices need no record of ours before there is an IOMMU to program. */
-static int op_pci_note(struct vcpu *v, gptr_t arg)
+/*
+ * Redirection entries are ours, and devices need no record before there is an
+ * IOMMU to program: accepted, nothing to do.
+ */
+static int op_nothing(struct vcpu *v, union physdev_arg *arg)
 {
-	return v->domain->is_privileged ? 0 : -EPERM;
+	return 0;
 }
 
-static int op_restore_msi(struct vcpu *v, gptr_t arg)
+static int op_restore_msi(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_restore_msi op;
+	struct physdev_restore_msi *op = &arg->restore_msi;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (!v->domain->is_privileged)
-		return -EPERM;
-	return msi_restore(0, op.bus, op.devfn);
+	return msi_restore(0, op->bus, op->devfn);
 }
 
-static int op_restore_msi_ext(struct vcpu *v, gptr_t arg)
+static int op_restore_msi_ext(struct vcpu *v, union physdev_arg *arg)
 {
-	struct physdev_pci_device op;
+	struct physdev_pci_device *op = &arg->pci_device;
 
-	if (copy_from_guest(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (!v->domain->is_privileged)
-		return -EPERM;
-	return msi_restore(op.seg, op.bus, op.devfn);
+	return msi_restore(op->seg, op->bus, op->devfn);
 }
 
-typedef int physdev_fn(struct vcpu *v, gptr_t arg);
-static physdev_fn *const ops[] = {
-	[PHYSDEVOP_irq_status_query] = op_irq_status,
-	[PHYSDEVOP_set_iopl] = op_set_iopl,
-	[PHYSDEVOP_set_iobitmap] = op_set_iobitmap,
-	[PHYSDEVOP_apic_read] = op_apic_read,
-	[PHYSDEVOP_apic_write] = op_apic_write,
-	[PHYSDEVOP_alloc_irq_vector] = op_alloc_vector,
-	[PHYSDEVOP_eoi] = op_eoi,
-	[PHYSDEVOP_map_pirq] = op_map_pirq,
-	[PHYSDEVOP_unmap_pirq] = op_unmap_pirq,
-	[PHYSDEVOP_restore_msi] = op_restore_msi,
-	[PHYSDEVOP_setup_gsi] = op_setup_gsi,
-	[PHYSDEVOP_get_free_pirq] = op_get_free_pirq,
-	[PHYSDEVOP_pci_mmcfg_reserved] = op_pci_note,
-	[PHYSDEVOP_pci_device_add] = op_pci_note,
-	[PHYSDEVOP_pci_device_remove] = op_pci_note,
-	[PHYSDEVOP_restore_msi_ext] = op_restore_msi_ext,
-	[PHYSDEVOP_pirq_eoi_gmfn_v2] = op_eoi_gmfn,
-	[PHYSDEVOP_prepare_msix] = op_pci_note,
-	[PHYSDEVOP_release_msix] = op_pci_note,
+#define ARG(field) sizeof(((union physdev_arg *)0)->field)
+
+static const struct physdev_cmd {
+	int (*fn)(struct vcpu *v, union physdev_arg *arg);
+	u16 size;     /* of the argument, 0: not looked at */
+	bool dom0;    /* others get -EPERM */
+	bool answers; /* the argument is written back on success */
+} cmds[] = {
+	[PHYSDEVOP_irq_status_query] = { op_irq_status, ARG(status), false,
+					 true },
+	[PHYSDEVOP_set_iopl] = { op_set_iopl, ARG(iopl) },
+	[PHYSDEVOP_set_iobitmap] = { op_set_iobitmap, ARG(iobitmap) },
+	[PHYSDEVOP_apic_read] = { op_apic_read, ARG(apic), true, true },
+	[PHYSDEVOP_apic_write] = { op_nothing, 0, true },
+	[PHYSDEVOP_alloc_irq_vector] = { op_alloc_vector, ARG(irq), true,
+					 true },
+	[PHYSDEVOP_eoi] = { op_eoi, ARG(eoi) },
+	[PHYSDEVOP_map_pirq] = { op_map_pirq, ARG(map), true, true },
+	[PHYSDEVOP_unmap_pirq] = { op_unmap_pirq, ARG(unmap), true },
+	[PHYSDEVOP_restore_msi] = { op_restore_msi, ARG(restore_msi), true },
+	[PHYSDEVOP_setup_gsi] = { op_setup_gsi, ARG(setup_gsi), true },
+	[PHYSDEVOP_get_free_pirq] = { op_get_free_pirq, ARG(free_pirq), false,
+				      true },
+	[PHYSDEVOP_pci_mmcfg_reserved] = { op_nothing, 0, true },
+	[PHYSDEVOP_pci_device_add] = { op_nothing, 0, true },
+	[PHYSDEVOP_pci_device_remove] = { op_nothing, 0, true },
+	[PHYSDEVOP_restore_msi_ext] = { op_restore_msi_ext, ARG(pci_device),
+					true },
+	[PHYSDEVOP_pirq_eoi_gmfn_v2] = { op_eoi_gmfn, ARG(eoi_gmfn) },
+	[PHYSDEVOP_prepare_msix] = { op_nothing, 0, true },
+	[PHYSDEVOP_release_msix] = { op_nothing, 0, true },
 };
 
 long do_physdev_op(struct vcpu *v, unsigned long a[6])
 {
-	unsigned long cmd = a[0];
+	gptr_t gptr = GPTR(a[1]);
+	const struct physdev_cmd *c;
+	union physdev_arg arg;
+	int rc;
 
-	if (cmd >= ARRAY_SIZE(ops))
+	if (a[0] >= ARRAY_SIZE(cmds))
 		return -ENOSYS;
-	cmd = index_nospec(cmd, ARRAY_SIZE(ops));
-	return ops[cmd] ? ops[cmd](v, GPTR(a[1])) : -ENOSYS;
+	c = &cmds[index_nospec(a[0], ARRAY_SIZE(cmds))];
+	if (!c->fn)
+		return -ENOSYS;
+	if (c->size && copy_from_guest(&arg, gptr, c->size))
+		return -EFAULT;
+	if (c->dom0 && !v->domain->is_privileged)
+		return -EPERM;
+	rc = c->fn(v, &arg);
+	if (!rc && c->answers && copy_to_guest(gptr, &arg, c->size))
+		rc = -EFAULT;
+	return rc;
 }
