@@ -38,7 +38,7 @@ def debian(name, smp=1, memory=1024, cpu=CPU, firmware="bios", disk="virtio", ni
     """The whole of one boot: up, everything there and working, and cleanly off."""
     if nic == "igb" and not qemu_has("igb"):
         raise Skip("this QEMU has no igb card (8.0 and later have it)")
-    with Machine(hypervisor=HV, image="dom0", smp=smp, memory=memory, cpu=cpu, boot=boot,
+    with Machine(hypervisor=HV, image="dom0", smp=smp, memory=memory, cpu=cpu, boot=boot, threads="multi",
                  firmware=firmware, disk=disk, nic=nic, vga=vga, name=f"boot-{name}",
                  kernel_args="pci=nomsi" if intx else "") as m:
         m.login(600)
@@ -108,7 +108,7 @@ def tiny_image(modules=()):
 
 def tiny(name, reboot=False, initrd=None, **kw):
     path = initrd or tiny_image()
-    return Machine(hypervisor=HV, image=None, initrd=path, nic=None, memory=kw.pop("memory", 512),
+    return Machine(hypervisor=HV, image=None, initrd=path, nic=None, memory=kw.pop("memory", 512), threads="multi",
                    reboot=reboot, name=f"boot-{name}", **kw)
 
 
@@ -210,7 +210,7 @@ add("boot-loop-200", boot_loop, long=True, cycles=200)
 def load(minutes):
     """Everything at once, and at the end nothing lost, late or left over."""
     seconds = int(minutes * 60)
-    with Machine(hypervisor=HV, image="dom0", smp=2, memory=2048, name="boot-load",
+    with Machine(hypervisor=HV, image="dom0", smp=2, memory=2048, name="boot-load", threads="multi",
                  disks=[Disk(size="1G", serial="load")]) as m:
         m.login(600)
         m.run("systemctl is-system-running --wait", 300)
