@@ -26,6 +26,7 @@ struct watch {
 	} *phase;
 	size_t n;
 	char error[400], last[200];
+	bool sure;
 };
 
 static const struct {
@@ -53,14 +54,17 @@ static const struct {
 static void watch_line(const char *line, void *arg)
 {
 	struct watch *w = arg;
+	bool error, hint;
 
 	for (size_t i = 0; i < w->n; i++)
 		if (strstr(line, w->phase[i].text))
 			progress(w->phase[i].phase, w->phase[i].pct);
-	if (bh_startswith(line, "E:") || bh_startswith(line, "W: Failure") ||
-	    bh_startswith(line, "Error:") || bh_startswith(line, "Err:"))
-		if (!*w->error || bh_startswith(line, "E: ") || bh_startswith(line, "Error:"))
-			snprintf(w->error, sizeof(w->error), "%s", line);
+	/* The first error is the cause; what follows from it says less. */
+	error = bh_startswith(line, "E: ") || bh_startswith(line, "Error:");
+	hint = bh_startswith(line, "Err:") || bh_startswith(line, "W: Failure");
+	if (error ? !w->sure : hint && !*w->error)
+		snprintf(w->error, sizeof(w->error), "%s", line);
+	w->sure |= error;
 	if (*line)
 		snprintf(w->last, sizeof(w->last), "%s", line);
 	if (getenv("VM_BOOTSTRAP_VERBOSE"))
@@ -147,8 +151,9 @@ static bool wants_kernel(const struct fill_recipe *f)
 
 static int source_failed(const char *program, int rc, const struct watch *w)
 {
-	return fail(VMB_SOURCE, "%s failed (exit code %d): %s", program, rc,
-		    *w->error ? w->error : w->last);
+	return fail(VMB_SOURCE,
+		    "%s failed (exit code %d): %s; check the network and the mirror (--mirror URL), VM_BOOTSTRAP_VERBOSE=1 shows all it says",
+		    program, rc, *w->error ? w->error : w->last);
 }
 
 static int run_debootstrap(const struct fill_recipe *f, const char *mnt,
@@ -232,7 +237,7 @@ int fill_debian(const char *mnt, void *arg)
 	_cleanup_strv_ struct strv mirrors = { 0 };
 	_cleanup_free_ char *include = NULL;
 	struct watch w = { (const void *)deb_phases, ARRAY_SIZE(deb_phases),
-			   "", "" };
+			   "", "", false };
 	int r;
 
 	if (!f->recipe->distribution || !f->recipe->suite)
@@ -262,7 +267,7 @@ int fill_dnf(const char *mnt, void *arg)
 	const struct fill_recipe *f = arg;
 	_cleanup_strv_ struct strv av = { 0 };
 	struct watch w = { (const void *)dnf_phases, ARRAY_SIZE(dnf_phases),
-			   "", "" };
+			   "", "", false };
 	const char *mirror = f->mirror ? f->mirror : f->recipe->mirror;
 	const struct strv *lists[] = { &f->recipe->packages,
 				       wants_kernel(f) ?

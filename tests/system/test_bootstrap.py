@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""vm-bootstrap on real LVM: in a plain Debian 12 (no hypervisor needed), with a
-thin and with a classic volume group. Guests are made, changed and removed, not
-run; test_bootstrap_guests.py runs them, and test_bootstrap_power.py cuts the
-power."""
+"""vm-bootstrap on real LVM in a Debian 12, with a thin and with a classic volume
+group. Guests are made, changed and removed, not run; test_bootstrap_guests.py
+runs them, and test_bootstrap_power.py cuts the power. No hypervisor is needed,
+and it is quicker without; BULKHEAD_TEST_HYPERVISOR=bulkhead makes it dom0."""
 import os
 import subprocess
 import sys
@@ -16,6 +16,7 @@ import rpmrepo  # noqa: E402
 from cases import add, check, main  # noqa: E402
 from machine import TOP, Disk, Machine  # noqa: E402
 
+HV = os.environ.get("BULKHEAD_TEST_HYPERVISOR", "none")
 SETUP = """set -e
 modprobe dm_thin_pool; modprobe dm_snapshot
 thin=/dev/disk/by-id/virtio-thin; plain=/dev/disk/by-id/virtio-plain
@@ -33,10 +34,9 @@ def machine(**kw):
                    check=True, stdout=subprocess.DEVNULL)
     here = os.path.dirname(os.path.abspath(__file__))
     copies = [(root, "/"), (f"{here}/bootstrap", "/root/bootstrap")] + kw.pop("copy", [])
-    return Machine(hypervisor="none", image="dom0", smp=2, memory=1536, nic="virtio",
+    return Machine(hypervisor=HV, image="dom0", smp=2, memory=1536, nic="virtio", copy=copies,
                    disks=[Disk(size="6G", serial="thin"), Disk(size="4G", serial="plain"),
-                                       *kw.pop("more", ())],
-                   copy=copies, **kw)
+                          *kw.pop("more", ())], **kw)
 
 
 def life(vg):

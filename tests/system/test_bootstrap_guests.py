@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """vm-bootstrap's guests run: the tiny one, a Debian one reached by SSH, and one
-with a kernel of its own, on the hypervisor with the toolstack installed.
+with kernels of its own, on the hypervisor with the toolstack installed.
 BULKHEAD_TEST_HYPERVISOR=xen runs the same on Debian's Xen 4.17."""
 import os
 import subprocess
@@ -22,12 +22,13 @@ PKGS = ("systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-p
         "systemd-resolved,e2fsprogs")
 
 
-def tarball(name, extra=""):
+def tarball(name, extra="", hooks=()):
     """A Debian root made on the build host, kept in the cache."""
     path = f"{images.CACHE}/bootstrap/{name}.tar"
     with images.making(path) as tmp:
         if tmp:
-            images.sh("mmdebstrap", "--variant=minbase", f"--include={PKGS}{extra}", "bookworm", tmp)
+            images.sh("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PKGS}{extra}",
+                      *(f"--customize-hook={h}" for h in hooks), "bookworm", tmp)
     return path
 
 
@@ -123,38 +124,46 @@ def own_kernel():
     """Boot mode disk: the guest boots its own kernel, then another that apt
     installed in it, and the last good one when that is broken."""
     older, newer = pool.kernels()
-    recipe = f"""name = own
-builder = debian
-distribution = debian
-suite = bookworm
-packages = {' '.join(pool.PACKAGES)}
-boot-packages = {older}
-boot = disk
-memory = 512M
-network = networkd
-run = systemctl enable systemd-networkd ssh
-run = sed -i s/^MODULES=.*/MODULES=list/ /etc/initramfs-tools/initramfs.conf
-run = printf 'xen_blkfront\\next4\\ncrc32c_generic\\n' >>/etc/initramfs-tools/modules
-run = update-initramfs -u -k all
-"""
+    tar = tarball(images.recipe_hash("own", older), f",{older},grub2-common,initramfs-tools,zstd,ca-certificates", [
+        'chroot "$1" systemctl enable systemd-networkd ssh',
+        'rm -f "$1"/etc/apt/sources.list.d/*; '
+        'echo "deb [trusted=yes] http://10.9.0.1/debian bookworm main" >"$1"/etc/apt/sources.list',
+        'sed -i s/^MODULES=.*/MODULES=list/ "$1"/etc/initramfs-tools/initramfs.conf; '
+        'printf "xen_blkfront\\next4\\ncrc32c_generic\\n" >>"$1"/etc/initramfs-tools/modules',
+        'chroot "$1" update-initramfs -u -k all'])
+    new = newer.removeprefix("linux-image-")
     ssh = SSH % "10.9.0.12"
-    with dom0("kernel", vg="8G", more=[pool.disk()]) as m:
+    said = "journalctl -q -b -u bulkhead-guest@k1 -o cat | grep -F %s"
+
+    def reboot(m, first, fallback):
+        """A reboot from inside, after a command: the supervisor reads the disk again."""
+        old = m.run(ssh + "cat /proc/sys/kernel/random/boot_id", 180).strip()
+        m.call(ssh + f"'{first}; sync; systemctl reboot'", 3600)
+        m.eventually(f"b=$({ssh}cat /proc/sys/kernel/random/boot_id) && [ $b != {old} ]", 1200, 5)
+        m.eventually("bhctl info k1 --json | grep -q '\"ready\": *true'", 600, 2)     # which makes the kernel a good one
+        check("the newer kernel", m.run(ssh + "uname -r", 180).strip() == new, new)
+        out = m.run("bhctl info k1 --json", 60)
+        check(f"fallback_kernel is {fallback}", f'"fallback_kernel":{fallback}' in out.replace(" ", ""), out)
+
+    with dom0("kernel", vg="8G", more=[pool.disk()], copy=[(tar, "/var/tmp/own.tar")]) as m:
         prepare(m)
         m.run(pool.START, 300)
         key(m)
-        m.run(f"mkdir -p /etc/bulkhead/templates; cat >/etc/bulkhead/templates/own.recipe <<'R'\n{recipe}R\n"
-              "vm-bootstrap -q template build own", 5400)
+        m.run("vm-bootstrap -q template import /var/tmp/own.tar --name own --boot disk", 1800)
         m.run("vm-bootstrap -q create k1 --template own --memory 512M --disk 4G --bridge xenbr0 --ip 10.9.0.12/24 "
               "--gateway 10.9.0.1 --ssh-key /root/.ssh/id_ed25519.pub --start --wait --timeout 600", 900)
         check("the template's kernel", m.run(ssh + "uname -r", 180).strip() in older, older)
         m.run(ssh + f"'apt-get -q update && apt-get -qy install {newer} && update-grub'", 3600)
-        # A reboot from inside: the supervisor reads the disk again.
-        m.call(ssh + "reboot", 60)
-        m.eventually(ssh + f"uname -r | grep -F {newer.removeprefix('linux-image-')}", 900, 5)
-        m.run("sleep 20", 120)      # its ready mark makes the kernel a good one
-        m.call(ssh + f"'dd if=/dev/zero of=/boot/vmlinuz-{newer.removeprefix('linux-image-')} bs=1M count=1; sync; reboot'", 120)
-        m.eventually(ssh + "uname -r", 900, 5)
-        print(m.run("journalctl -q -u bulkhead-guest@k1 | grep -i -e kernel -e bootread | tail -n 5", 60))
+        reboot(m, "true", "false")
+        # No kernel any more: bootread sees it, and takes the one it kept.
+        reboot(m, f"mv /boot/vmlinuz-{new} /boot/k; dd if=/dev/zero of=/boot/vmlinuz-{new} bs=1M count=1", "false")
+        m.run(said % "'using the last kernel that booted'", 60)
+        # A kernel that panics, as it finds no disk: the supervisor sees it.
+        reboot(m, f"mv /boot/k /boot/vmlinuz-{new}; mv /boot/initrd.img-{new} /boot/i; "
+                  f"dd if=/dev/zero of=/boot/initrd.img-{new} bs=1M count=1", "true")
+        m.run(said % "'crashed before it was ready'", 60)
+        # Mended: the disk's own again.
+        reboot(m, f"mv /boot/i /boot/initrd.img-{new}", "false")
 
 
 add("tiny", tiny, long=True)

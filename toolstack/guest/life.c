@@ -107,6 +107,9 @@ static void act(struct guest *g, enum bh_action a, unsigned int reason)
 	case BH_ACT_RESTART:
 	case BH_ACT_COREDUMP_RESTART:
 		g->restart_wanted = false;
+		/* Up on the kept kernel, it may have mended its own. */
+		if (g->ready)
+			g->last_good_boot = false;
 		bh_log(BH_INFO, "guest %s %s; starting it again", g->name,
 		       what);
 		sockets_answer_waiting(g, NULL, NULL);
