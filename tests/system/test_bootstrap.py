@@ -14,6 +14,7 @@ import images  # noqa: E402
 import pool  # noqa: E402
 import rpmrepo  # noqa: E402
 from cases import add, check, main  # noqa: E402
+from guide import commands, examples_of  # noqa: E402
 from machine import TOP, Disk, Machine  # noqa: E402
 
 HV = os.environ.get("BULKHEAD_TEST_HYPERVISOR", "none")
@@ -113,17 +114,21 @@ def debian():
 
 
 def examples():
-    """What the manual page tells people to type, works (but for the Debian
-    server, which test_bootstrap_guests.py makes)."""
-    with open(f"{TOP}/docs/man/vm-bootstrap.8", encoding="utf-8") as f:
-        text = f.read().split(".Sh EXAMPLES")[1].replace("\\e\n", " ")
-    lines = [l for l in text.split("\n") if l.startswith("vm-bootstrap")]
+    """What the manual page and the guide tell people to type, works (but for
+    what starts guests, or takes a Debian server's space: test_bootstrap_guests.py
+    does that)."""
+    lines = examples_of("vm-bootstrap.8")
     run = [l for l in lines if "debian" not in l]
     check("some examples", len(run) >= 4, lines)
+    living = [l for l in commands("guide-first-guest.md", "Living with it") if l.startswith("vm-bootstrap")]
+    check("some of the guide", len(living) >= 6, living)
     with machine() as m:
         m.run(SETUP + "\nprintf 'volume-group = thin\\n' >/etc/bulkhead/bootstrap.conf", 120)
         for line in run:
             m.run(line, 240)
+        m.run("mkdir /backup; vm-bootstrap -q create web1 --template tiny --bridge br0", 120)
+        for line in living:
+            m.run(line.replace("rollback", "rollback --yes").replace("16G", "1G"), 240)
 
 
 def bootread():
