@@ -48,6 +48,7 @@ FLAVOURS = {
              "libsystemd0 libjson-c5 libmnl0 libblkid1 libarchive13 libncursesw6 "
              "libnewt0.52 libseccomp2 libext2fs2 debootstrap mmdebstrap systemd-container bridge-utils").split(),
     "dom0-xen": "@dom0 xen-utils-4.17 xenstore-utils".split(),
+    "dom0-cc": "@dom0 gcc libc6-dev make".split(),
     "dom0-nm": "@dom0 network-manager".split(),
     "plain": "grub2-common grub-pc-bin grub-efi-amd64-bin".split(),
 }
