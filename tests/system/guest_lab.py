@@ -125,14 +125,14 @@ def guest_initrd():
 
 
 class Lab(Machine):
-    def __init__(self, name, memory=2048, dom0=768, smp=2, vg="2G", image="dom0", disks=(), **kw):
+    def __init__(self, name, memory=2048, dom0=768, smp=2, vg="2G", image="dom0", disks=(), files=(), **kw):
         super().__init__(hypervisor=HV, image=image, memory=memory, smp=smp, name=f"guests-{name}",
                          xen_args=f"dom0_mem={dom0}M,max:{dom0}M " + kw.pop("xen_args", ""),
                          disks=[Disk(size=vg, serial="vg0"), *disks],
                          copy=stage() + [(guest_initrd(), "/root/guest.cpio"),
                                          (CRASH, "/root/crash.elf"),
                                          (GX.encode(), "/usr/local/bin/gx"),
-                                         (NODES.encode(), "/usr/local/bin/nodes")], **kw)
+                                         (NODES.encode(), "/usr/local/bin/nodes"), *files], **kw)
 
     def __enter__(self):
         super().__enter__()

@@ -295,10 +295,11 @@ def xen():
     return path
 
 
-def kernel():
-    """Debian's stock kernel without an image: (vmlinuz, modules dir, release)."""
-    show = sh("apt-cache", "show", "--no-all-versions", "linux-image-amd64")
-    name = re.search(r"linux-image-6[^ ,)]*-amd64", show).group(0)
+def kernel(meta="linux-image-amd64"):
+    """Debian's stock kernel without an image: (vmlinuz, modules dir, release); or
+    that which another package of its kind stands for."""
+    show = sh("apt-cache", "show", "--no-all-versions", meta)
+    name = re.search(r"^Depends:.*?(linux-image-6[^ ,)]*-amd64)", show, re.M).group(1)
     root = deb(name)
     release = name.removeprefix("linux-image-")
     mods = f"{root}/lib/modules/{release}"
@@ -336,11 +337,12 @@ while :; do setsid /bin/sh -c "exec /bin/bht <>/dev/$tty >&0 2>&1"; sleep 1; don
 XEN_MODULES = ("xen-evtchn", "xen-gntdev", "xen-privcmd", "xenfs")
 
 
-def initramfs(path, modules=(), files=None, script=""):
+def initramfs(path, modules=(), files=None, script="", meta="linux-image-amd64"):
     """A small busybox system with the given kernel modules (names; what they need
-    comes along; None for none, not even Xen's) and files {name: path or bytes};
-    init runs script, then serves the console. Boots in seconds."""
-    _, mods, _ = kernel()
+    comes along; None for none, not even Xen's; of which kernel: meta) and files
+    {name: path or bytes}; init runs script, then serves the console. Boots in
+    seconds."""
+    _, mods, _ = kernel(meta)
     deps = {}
     with open(f"{mods}/modules.dep", encoding="ascii") as f:
         for line in f:
