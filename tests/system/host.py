@@ -125,8 +125,8 @@ def log_in(m, name):
 
 def guests_are_up(m):
     """Every enabled guest runs; there is at least one; it answers and has its file."""
-    names = m.run("systemctl list-unit-files --state=enabled --no-legend 'bulkhead-guest@*' | "
-                  "sed -n 's/bulkhead-guest@\\([^.]*\\).*/\\1/p'").split()
+    names = m.run("ls /etc/systemd/system/bulkhead-guests.target.wants 2>/dev/null | "
+                  "sed -n 's/^bulkhead-guest@\\(.*\\)\\.service$/\\1/p'").split()
     check(f"guest {GUEST} is enabled", GUEST in names, names)
     for name in names:
         m.eventually(f"bhctl list | awk '$1 == \"{name}\" && $2 ~ /^[0-9]+$/ {{ n++ }} END {{ exit !n }}'", 300, every=2)
