@@ -6,6 +6,7 @@
  * nothing; when the set has not been blessed before the deadline, the machine
  * goes back to the old set: first in order, and if even that hangs, by reset.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/reboot.h>
@@ -39,9 +40,20 @@ static bool judged(const char *id)
 	return s && (!streq(b.trying, id) || streq(s->state, "bad"));
 }
 
+/* Into the kernel's log, which is there before the journal (we start earlier,
+ * and our stderr goes nowhere) and which the console shows. */
+static void say(const char *text)
+{
+	_cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || dprintf(fd, "<3>bulkhead: %s\n", text) < 0)
+		bh_log(BH_ERR, "%s", text);
+}
+
 int deadman(const struct settings *s, const char *id)
 {
 	static const char *const argv[] = { "systemctl", "reboot", NULL };
+	char text[128];
 	pid_t pid;
 
 	if (!running_trial())
@@ -50,17 +62,18 @@ int deadman(const struct settings *s, const char *id)
 		sleep(5);
 	if (judged(id))
 		return 0;
-	bh_log(BH_ERR,
-	       "boot set %s was not found well within %u s: rebooting "
-	       "into the previous one",
-	       id, s->deadline);
+	snprintf(text, sizeof(text),
+		 "boot set %s was not found well within %u s: rebooting into "
+		 "the previous one",
+		 id, s->deadline);
+	say(text);
 	pid = fork();
 	if (!pid) {
 		execvp(argv[0], (char *const *)argv);
 		_exit(127);
 	}
 	sleep(ORDERLY);
-	bh_log(BH_ERR, "the reboot hangs: resetting");
+	say("the reboot hangs: resetting");
 	sync();
 	reboot(RB_AUTOBOOT);
 	return -errno;
