@@ -215,16 +215,28 @@ static struct spinlock rx_lock = SPINLOCK_INIT(LOCK_NONE);
 static bool keys_mode;
 static unsigned int ctrl_a_count;
 static struct tasklet key_tasklet;
-static char pending_key;
+static char keys[16]; /* typed ahead; what does not fit is lost */
+static u32 keys_prod, keys_cons;
 
-static void run_pending_key(void *unused)
+static void run_keys(void *unused)
 {
-	keyhandler_run(pending_key);
+	unsigned long flags = spin_lock_irqsave(&rx_lock);
+
+	while (keys_cons != keys_prod) {
+		char key = keys[keys_cons++ % sizeof(keys)];
+
+		spin_unlock_irqrestore(&rx_lock, flags);
+		keyhandler_run(key);
+		flags = spin_lock_irqsave(&rx_lock);
+	}
+	spin_unlock_irqrestore(&rx_lock, flags);
 }
 
 /* True: c was dealt with here and is not for dom0. */
 static bool switch_input(char c)
 {
+	unsigned long flags;
+
 	if (c == 0x01) {
 		if (++ctrl_a_count < 3)
 			return keys_mode;
@@ -238,7 +250,10 @@ static bool switch_input(char c)
 	}
 	ctrl_a_count = 0;
 	if (keys_mode) {
-		pending_key = c;
+		flags = spin_lock_irqsave(&rx_lock);
+		if (keys_prod - keys_cons < sizeof(keys))
+			keys[keys_prod++ % sizeof(keys)] = c;
+		spin_unlock_irqrestore(&rx_lock, flags);
 		tasklet_schedule(&key_tasklet);
 	}
 	return keys_mode;
@@ -267,7 +282,7 @@ static void serial_input(void *arg)
 
 void __init console_init_irq(void)
 {
-	tasklet_init(&key_tasklet, run_pending_key, NULL);
+	tasklet_init(&key_tasklet, run_keys, NULL);
 	for (unsigned int i = 0; i < 2; i++)
 		if (serial_on[i])
 			serial_init_irq(i, serial_input);
