@@ -57,16 +57,19 @@ next() {
 	true
 }
 
-# What the next command makes of a pair of disks, and whether the guest can go.
-look() { # STATE VG
+# What the next command makes of a pair of disks and, with "gone", whether the
+# guest can go.
+look() { # STATE VG [gone]
 	attach "$1" "$2"
 	vgchange -q -ay "$vg" >/dev/null 2>&1
 	vm-bootstrap -q list >/tmp/list 2>/tmp/recovery
 	echo "state: $(state)"
 	litter
 	whole
-	vm-bootstrap -q destroy --yes "$name" "$name-2" 2>/dev/null
-	lvs --noheadings -o lv_name,lv_tags "$vg" | grep bulkhead.guest
-	find /etc/bulkhead/guests /var/lib/bulkhead/bootstrap/guests -type f 2>/dev/null
+	if [ "${3-}" = gone ]; then
+		vm-bootstrap -q destroy --yes "$name" "$name-2" 2>/dev/null
+		lvs --noheadings -o lv_name,lv_tags "$vg" | grep bulkhead.guest
+		find /etc/bulkhead/guests /var/lib/bulkhead/bootstrap/guests -type f 2>/dev/null
+	fi
 	detach
 }
