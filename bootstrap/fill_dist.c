@@ -26,7 +26,7 @@ struct watch {
 	} *phase;
 	size_t n;
 	char error[400], last[200];
-	bool sure;
+	bool sure, more;
 };
 
 static const struct {
@@ -55,15 +55,26 @@ static void watch_line(const char *line, void *arg)
 {
 	struct watch *w = arg;
 	bool error, hint;
+	size_t n;
 
 	for (size_t i = 0; i < w->n; i++)
 		if (strstr(line, w->phase[i].text))
 			progress(w->phase[i].phase, w->phase[i].pct);
-	/* The first error is the cause; what follows from it says less. */
+	/*
+	 * The first error is the cause; what follows from it says less. dnf's
+	 * may be on the indented lines after a bare "Error:".
+	 */
 	error = bh_startswith(line, "E: ") || bh_startswith(line, "Error:");
 	hint = bh_startswith(line, "Err:") || bh_startswith(line, "W: Failure");
+	n = strlen(w->error);
+	w->more = w->more && *line == ' ';
+	if (w->more)
+		snprintf(w->error + n, sizeof(w->error) - n, "%s%s",
+			 w->error[n - 1] == ' ' ? "" : " ",
+			 line + strspn(line, " "));
 	if (error ? !w->sure : hint && !*w->error)
-		snprintf(w->error, sizeof(w->error), "%s", line);
+		w->more = snprintf(w->error, sizeof(w->error), "%s", line) <= 7 &&
+			  error;
 	w->sure |= error;
 	if (*line)
 		snprintf(w->last, sizeof(w->last), "%s", line);
@@ -237,7 +248,7 @@ int fill_debian(const char *mnt, void *arg)
 	_cleanup_strv_ struct strv mirrors = { 0 };
 	_cleanup_free_ char *include = NULL;
 	struct watch w = { (const void *)deb_phases, ARRAY_SIZE(deb_phases),
-			   "", "", false };
+			   "", "", false, false };
 	int r;
 
 	if (!f->recipe->distribution || !f->recipe->suite)
@@ -267,7 +278,7 @@ int fill_dnf(const char *mnt, void *arg)
 	const struct fill_recipe *f = arg;
 	_cleanup_strv_ struct strv av = { 0 };
 	struct watch w = { (const void *)dnf_phases, ARRAY_SIZE(dnf_phases),
-			   "", "", false };
+			   "", "", false, false };
 	const char *mirror = f->mirror ? f->mirror : f->recipe->mirror;
 	const struct strv *lists[] = { &f->recipe->packages,
 				       wants_kernel(f) ?

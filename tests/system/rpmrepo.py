@@ -49,7 +49,7 @@ def _spec(names, tree):
             os.symlink("usr/bin", f"{tree}/bin")
             for p in ("/usr/bin/busybox", "/usr/bin/sh", "/usr/bin/ln", "/usr/bin/mkdir", "/bin"):
                 files[p] = ""
-        out += [f"%package -n {n}", "Summary: test", f"%description -n {n}", "test",
+        out += [f"%package -n {n}", "Summary: test", "AutoReqProv: no", f"%description -n {n}", "test",
                 f"%files -n {n}", *files]
     out += ["%install", f"cp -a {tree}/. %{{buildroot}}/"]
     return "\n".join(out) + "\n"
