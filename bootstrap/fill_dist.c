@@ -82,14 +82,18 @@ static void watch_line(const char *line, void *arg)
 		fprintf(stderr, "  %s\n", line);
 }
 
-/* "deb" lines from the host's apt: the archive's place, for our suite. */
+/*
+ * "deb" lines from the host's apt: the archive's place, for our suite. Updates
+ * and security updates where the host has them for its own: a small archive
+ * of somebody's own need not have any.
+ */
 static int host_mirrors(const struct recipe *r, struct strv *ret)
 {
 	const char *av[] = { "apt-get", "--print-uris", "update", NULL };
-	_cleanup_free_ char *out = NULL;
-	_cleanup_free_ char *base = NULL, *security = NULL;
-	bool ubuntu = streq(r->distribution, "ubuntu");
+	_cleanup_free_ char *out = NULL, *base = NULL, *security = NULL;
+	bool updates = false;
 	char *save = NULL;
+	int rc;
 
 	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, &out, NULL) == 0 && out)
 		for (char *l = strtok_r(out, "\n", &save); l;
@@ -104,6 +108,8 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 			rel += 7;
 			if (bh_endswith(rel, "-security") && !security)
 				security = strdup(uri);
+			else if (bh_endswith(rel, "-updates"))
+				updates = true;
 			else if (!strchr(rel, '-') && !base)
 				base = strdup(uri);
 		}
@@ -111,19 +117,14 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 		return fail(VMB_SOURCE,
 			    "the host's apt knows no %s archive; give one with --mirror URL, or mirror = in bootstrap.conf",
 			    r->distribution);
-	if (strv_addf(ret, "deb %s %s %s", base, r->suite, r->components) < 0 ||
-	    strv_addf(ret, "deb %s %s-updates %s", base, r->suite,
-		      r->components) < 0 ||
-	    strv_addf(ret, "deb %s %s-security %s",
-		      ubuntu || !security ? base : security, r->suite,
-		      r->components) < 0)
-		return oom();
-	/* Debian keeps security updates in an archive of their own. */
-	if (!ubuntu && !security) {
-		free(ret->v[--ret->n]);
-		ret->v[ret->n] = NULL;
-	}
-	return 0;
+	rc = strv_addf(ret, "deb %s %s %s", base, r->suite, r->components);
+	if (rc >= 0 && updates)
+		rc = strv_addf(ret, "deb %s %s-updates %s", base, r->suite,
+			       r->components);
+	if (rc >= 0 && security)
+		rc = strv_addf(ret, "deb %s %s-security %s", security, r->suite,
+			       r->components);
+	return rc < 0 ? oom() : 0;
 }
 
 static int mirror_lines(const struct fill_recipe *f, struct strv *ret)

@@ -46,9 +46,9 @@ litter() {
 	find /etc/bulkhead /var/lib/bulkhead/bootstrap -name '*.new*'
 	grep -s /run/bulkhead/ /proc/mounts
 	losetup -a
-	lvs --noheadings -o lv_name,lv_tags "$vg" | grep -E '\+\.|bulkhead.merge'
-	# Volumes whose guest does not exist.
+	# Volumes half made, or whose guest does not exist.
 	lvs --noheadings -o lv_name,lv_tags "$vg" | while read -r lv tags; do
+		case "$lv $tags" in *+.* | *bulkhead.merge*) echo "$lv $tags" ;; esac
 		g=${tags#*bulkhead.guest=}
 		[ "$g" = "$tags" ] || [ -e "/etc/bulkhead/guests/${g%%,*}.cfg" ] || echo "stray $lv"
 	done
