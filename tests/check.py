@@ -91,9 +91,9 @@ def run(test, o):
     limit = 6 * 3600 if o.long else LIMIT[test.ring]
     start = time.time()
     with open(path, "wb") as log:
-        p = subprocess.Popen(test.argv, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=log,
-                             stderr=subprocess.STDOUT, start_new_session=True)
-        with _lock:
+        with _lock:     # which interrupted() keeps: nothing starts after it
+            p = subprocess.Popen(test.argv, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=subprocess.STDOUT, start_new_session=True)
             _running[p.pid] = p
         try:
             code = p.wait(limit)
@@ -132,8 +132,8 @@ def interrupted(number, _frame):
     with _lock:
         for p in list(_running.values()):
             stop(p)
-    print(f"\ncheck: stopped by signal {number}", flush=True)
-    os._exit(128 + number)
+        print(f"\ncheck: stopped by signal {number}", flush=True)
+        os._exit(128 + number)
 
 
 def build(o):
