@@ -23,9 +23,12 @@ CUT = "tc qdisc add dev {nic} clsact && tc filter add dev {nic} egress matchall 
 UNCUT = "tc qdisc del dev {nic} clsact"
 
 
+TMP = tempfile.TemporaryDirectory(prefix="bht-setup-")
+
+
 def installed():
     """What `make install` of the host's parts installs, as a copy list."""
-    root = tempfile.mkdtemp(prefix="bht-setup-")
+    root = TMP.name
     for part in ("hypervisor", "toolstack", "init", "installer"):
         subprocess.run(["make", "-s", "-C", f"{TOP}/{part}", "install", f"DESTDIR={root}"],
                        check=True, stdout=subprocess.DEVNULL)
