@@ -206,7 +206,7 @@ static int apply_ifupdown(void)
 
 	if (r)
 		return r;
-	snprintf(limit, sizeof(limit), "%u", answers.net_timeout - 5);
+	snprintf(limit, sizeof(limit), "%u", answers.net_timeout - 10);
 	snprintf(want, sizeof(want), "iface %s inet", answers.nic);
 	if (!strstr(text, want)) {
 		report(R_BAD,
@@ -221,9 +221,11 @@ static int apply_ifupdown(void)
 	if (!opt_dry_run)
 		run(down);
 	r = opt_dry_run ? 0 : replace_file(INTERFACES, new);
-	if (!r)
-		run(up);
-	return r ? r : run(upbr);
+	if (r)
+		return r;
+	run(up);
+	r = run(upbr);
+	return *host.gateway ? 0 : r; /* else the gateway is asked */
 }
 
 /* ---- NetworkManager ------------------------------------------------------------- */

@@ -90,7 +90,8 @@ def network(m):
 def state(m):
     """What --undo must bring back."""
     return m.run("vgs --noheadings -o vg_name; blkid /dev/disk/by-id/virtio-guests || echo empty; "
-                 "cat /etc/default/bulkhead; ls /etc/bulkhead /etc/systemd/network /etc/modules-load.d /etc/lvm/profile; "
+                 "cat /etc/default/bulkhead; find /etc/bulkhead /etc/systemd/network /etc/modules-load.d "
+                 "/etc/lvm/profile ! -type d 2>/dev/null | sort; "
                  "cat /etc/network/interfaces 2>/dev/null; nmcli -g NAME,TYPE con 2>/dev/null | sort; true")
 
 
@@ -145,7 +146,7 @@ def cut_off(m, before, files):
 
     m.run(CUT.format(nic=m.port))
     m.run(f"({SETUP} --network-timeout 25 >/run/setup.out 2>&1 &) </dev/null")
-    m.eventually("grep -q 'waiting until gateway' /run/setup.out", 120)
+    m.eventually("grep -Eq 'waiting until gateway|ifup xenbr0' /run/setup.out && ls /sys/class/net | grep xenbr0", 120)
     m.run("kill -9 $(pidof bulkhead-setup)")
     check("the bridge is there", "xenbr0" in m.run("ls /sys/class/net"))
     m.eventually("! ls /sys/class/net | grep xenbr0", 120)
