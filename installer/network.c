@@ -23,6 +23,7 @@
 #define SAVE_DIR   "/var/lib/bulkhead/setup/network"
 #define INTERFACES "/etc/network/interfaces"
 #define ND_DIR     "/etc/systemd/network"
+#define IFUP_UNIT  "bulkhead-network-up.service"
 #define MODULES    "/etc/modules-load.d/bulkhead-bridge.conf"
 
 static char mac[18];
@@ -191,14 +192,32 @@ static char *rewrite_interfaces(const char *text)
 	return out;
 }
 
+/* The unit is not there after a reboot. */
+static void end_ifup(void)
+{
+	const char *const stop[] = { "systemctl", "stop", IFUP_UNIT, NULL };
+	_cleanup_free_ char *out = NULL;
+
+	(void)run_output(stop, &out);
+}
+
 static int apply_ifupdown(void)
 {
 	const char *const down[] = { "ifdown", "--force", answers.nic, NULL };
 	const char *const up[] = { "ifup", answers.nic, NULL };
-	char want[64], limit[16];
-	/* DHCP through a dead bridge is tried for minutes, and ifdown, which the
-	 * rollback needs, waits for its end. */
-	const char *const upbr[] = { "timeout", limit, "ifup", answers.bridge,
+	char want[64], limit[40];
+	/* DHCP through a dead bridge is tried for minutes, ifup waits for its
+	 * client, and ifdown, which the rollback needs, for ifup. As a unit all
+	 * of that can be ended; it stays, for the client runs in it. */
+	const char *const upbr[] = { "systemd-run",
+				     "--quiet",
+				     "--collect",
+				     "--unit=" IFUP_UNIT,
+				     "-pType=oneshot",
+				     "-pRemainAfterExit=yes",
+				     limit,
+				     "ifup",
+				     answers.bridge,
 				     NULL };
 	_cleanup_free_ char *text = NULL, *new = NULL;
 	size_t len;
@@ -206,7 +225,8 @@ static int apply_ifupdown(void)
 
 	if (r)
 		return r;
-	snprintf(limit, sizeof(limit), "%u", answers.net_timeout - 10);
+	snprintf(limit, sizeof(limit), "-pTimeoutStartSec=%u",
+		 answers.net_timeout - 10);
 	snprintf(want, sizeof(want), "iface %s inet", answers.nic);
 	if (!strstr(text, want)) {
 		report(R_BAD,
@@ -218,8 +238,10 @@ static int apply_ifupdown(void)
 	new = rewrite_interfaces(text);
 	if (!new)
 		return -ENOMEM;
-	if (!opt_dry_run)
+	if (!opt_dry_run) {
+		end_ifup();
 		run(down);
+	}
 	r = opt_dry_run ? 0 : replace_file(INTERFACES, new);
 	if (r)
 		return r;
@@ -283,14 +305,12 @@ static int arm_rollback(void)
 				     NULL };
 	_cleanup_free_ char *out = NULL;
 	char when[32];
-	const char *const argv[] = { "systemd-run",
-				     "--quiet",
-				     "--collect",
+	const char *const argv[] = { "systemd-run", "--quiet", "--collect",
 				     "--unit=bulkhead-network-rollback",
-				     when,
+				     /* the DHCP client it starts stays */
+				     "--property=KillMode=process", when,
 				     "/usr/sbin/bulkhead-setup",
-				     "--rollback-network",
-				     NULL };
+				     "--rollback-network", NULL };
 
 	(void)run_output(stop, &out); /* of a run that was interrupted */
 	snprintf(when, sizeof(when), "--on-active=%us", answers.net_timeout);
@@ -352,8 +372,10 @@ int network_rollback(void)
 
 	if (!bridge || !nic)
 		return 0;
-	if (host.manager == NET_IFUPDOWN) /* while its stanza is there */
+	if (host.manager == NET_IFUPDOWN) { /* while its stanza is there */
+		end_ifup();
 		run(ifdown);
+	}
 	restore_files();
 	if (host.manager == NET_NM)
 		run(nm);

@@ -60,7 +60,7 @@ def networkd(m):
 
 IFUPDOWN = """set -e
 dpkg -i /srv/*.deb >/dev/null 2>&1
-echo 'timeout 40;' >>/etc/dhcp/dhclient.conf    # five minutes otherwise, at every cut
+echo 'timeout 40; retry 5;' >>/etc/dhcp/dhclient.conf    # five minutes each otherwise, at every cut
 printf 'auto lo\\niface lo inet loopback\\n\\nallow-hotplug {nic}\\niface {nic} inet {how}\\n' >/etc/network/interfaces
 systemctl disable --now systemd-networkd.service systemd-networkd.socket 2>/dev/null
 ip addr flush dev {nic}; ip link set {nic} down
