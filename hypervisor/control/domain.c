@@ -307,56 +307,12 @@ static struct domain *system_domain(domid_t id, u32 max_vcpus)
 	return d;
 }
 
-/* ---- debug keys ----------------------------------------------------------------------- */
-
-/* What each domain asked for: hypercalls by number (entries of multicalls one
- * by one), emulations, faults. tests/bench/guest-kernel reads it. */
-static void dump_counters(void)
-{
-	struct domain *d;
-	struct vcpu *v;
-	u32 next = 0;
-
-	while ((d = domain_get_next(next)) != NULL) {
-		next = d->id + 1U;
-		printk("d%u: emulated: %lu page-table writes, %lu privileged; "
-		       "%lu faults bounced\n",
-		       d->id, d->stats_ptwr, d->stats_priv_emul,
-		       d->stats_faults_bounced);
-		for_each_vcpu(d, v) {
-			printk(" v%u:", v->id);
-			for (unsigned int i = 0;
-			     i < ARRAY_SIZE(v->stats_hypercalls); i++)
-				if (v->stats_hypercalls[i])
-					printk(" [%u]=%lu", i,
-					       v->stats_hypercalls[i]);
-			printk("\n");
-		}
-		domain_put(d);
-	}
-}
-
-static void dump_events(void)
-{
-	struct domain *d;
-	u32 next = 0;
-
-	while ((d = domain_get_next(next)) != NULL) {
-		next = d->id + 1U;
-		evtchn_dump(d);
-		domain_put(d);
-	}
-}
-
 void domain_subsys_init(void)
 {
 	idle_domain = system_domain(DOMID_IDLE_RAW, NR_CPUS);
 	idle_domain->is_idle = true;
 	dom_io = system_domain(DOMID_IO, 0);
 	dom_xen = system_domain(DOMID_XEN, 0);
-	keyhandler_register('p', dump_counters,
-			    "hypercalls and traps by domain");
-	keyhandler_register('e', dump_events, "dump event channels");
 }
 
 /* ---- pausing ------------------------------------------------------------------------------ */

@@ -83,6 +83,30 @@ static void show_memory(void)
 	       heap_free_pages() * 4, max_mfn * 4);
 }
 
+/* What a domain asked for: hypercalls by number (entries of multicalls one by
+ * one), emulations, faults. tests/bench/guest-kernel reads it. */
+static void counters_of(struct domain *d)
+{
+	struct vcpu *v;
+
+	printk("d%u: emulated: %lu page-table writes, %lu privileged; %lu faults bounced\n",
+	       d->id, d->stats_ptwr, d->stats_priv_emul,
+	       d->stats_faults_bounced);
+	for_each_vcpu(d, v) {
+		printk(" v%u:", v->id);
+		for (unsigned int i = 0; i < ARRAY_SIZE(v->stats_hypercalls);
+		     i++)
+			if (v->stats_hypercalls[i])
+				printk(" [%u]=%lu", i, v->stats_hypercalls[i]);
+		printk("\n");
+	}
+}
+
+static void counters(void)
+{
+	for_domains(counters_of);
+}
+
 static void audit_one(struct domain *d)
 {
 	printk(LVL_ERR "audit domain %u: %u problems\n", d->id,
@@ -123,6 +147,8 @@ void keyhandler_run(char key)
 		keyhandler_register('g', show_grants, "grant tables");
 		keyhandler_register('i', irq_dump, "interrupts");
 		keyhandler_register('m', show_memory, "memory");
+		keyhandler_register('p', counters,
+				    "hypercalls and traps by domain");
 		keyhandler_register('A', audit, "audit page types");
 		keyhandler_register('H', hang, "hang this CPU for good");
 		keyhandler_register('R', reboot, "reboot the machine now");
