@@ -133,6 +133,25 @@ static void attack_control(void)
 	IS(-E_PERM, HC(__HYPERVISOR_event_channel_op, EVTCHNOP_status, &op));
 }
 
+static u32 in(u16 port)
+{
+	u32 val = 0;
+
+	__asm__ volatile("inb %w1, %b0" : "+a"(val) : "Nd"(port));
+	return val;
+}
+
+static void attack_ports(void)
+{
+	struct physdev_set_iopl iopl = { .iopl = 1 };
+
+	IS(0, HC(__HYPERVISOR_physdev_op, PHYSDEVOP_set_iopl, &iopl));
+	IS(0xff, in(0x64));
+	IS(0, in(0x42)); /* a timer that does not count: nobody waits for it */
+	__asm__ volatile("outb %b0, %w1" ::"a"(6), "Nd"(0xcf9));   /* reset */
+	__asm__ volatile("outb %b0, %w1" ::"a"(0xfe), "Nd"(0x64)); /* reset */
+}
+
 static void attack_events(void)
 {
 	struct evtchn_bind_interdomain b = { .remote_dom = 0,
@@ -194,6 +213,7 @@ static void second_domain(void)
 
 	attack_memory();
 	attack_control();
+	attack_ports();
 	attack_events();
 	attack_grants();
 	finished = 1;
