@@ -71,6 +71,9 @@ def resources(m):
     m.run("bhctl vcpu-pin g2 all 1")
     v = [x for x in m.json("vcpu-list g2")["vcpus"]]
     check("both are pinned to processor 1", all(x["hard_affinity"] == "1" for x in v), v)
+    m.inside("g2", "(while :; do :; done) & (while :; do :; done) & sleep 2")
+    v = m.json("vcpu-list g2")["vcpus"]
+    check("and that is where they run", [x["cpu"] for x in v] == [1, 1], v)
     m.run("bhctl vcpu-pin g2 all all; bhctl sched g2 --weight 512 --cap 50")
     s = next(x for x in m.json("sched g2")["guests"])
     check("weight and cap are set", (s["weight"], s["cap"]) == (512, 50), s)
@@ -212,6 +215,57 @@ def refusing(m):
     check("bad usage is 2", m.call("bhctl start").code == 2)
 
 
+def commands(m):
+    """what the other parts do not use: transient guests, console, top, reboot, mem-max, events."""
+    def listed():
+        return [g["name"] for g in m.json("list")["guests"]]
+
+    m.run("bhctl events --json >/root/events 2>&1 & echo $! >/root/events.pid")
+    m.guest("t1", more="maxmem = 192")
+    m.run("mv /etc/bulkhead/guests/t1.cfg /root; bhctl create -f /root/t1.cfg --wait --timeout 500", 560)
+    first = field(m, "t1", "id")
+    check("creating it twice is refused with 5", m.call("bhctl create -f /root/t1.cfg").code == 5)
+    m.run("(echo; echo 'echo con''sole $((40 + 2))'; for i in $(seq 60); do grep -q 'console 42' /root/con && break; "
+          "sleep 1; done) | bhctl console t1 >/root/con; grep -q 'console 42' /root/con", 90)
+    m.inside("t1", "while :; do :; done & :")
+    top = m.json("top --count 1 --delay 5")["guests"]
+    check("top shows a busy guest", next(g["cpu_percent"] for g in top if g["name"] == "t1") > 50, top)
+    m.run("(sleep 4; printf q) | TERM=linux script -qec 'bhctl top' /dev/null | grep -q t1", 60)
+    m.run("bhctl reboot t1 --wait --timeout 300", 360)
+    check("it runs as another domain", field(m, "t1", "id") != first)
+    seen = "awk '/MemTotal/ { print $2 }' /proc/meminfo"
+    before = int(m.inside("t1", seen))
+    m.run("bhctl mem-max t1 176")
+    check("the hypervisor has the limit", field(m, "t1", "max_memory_mib") == 177)
+    check("more than that is refused", m.call("bhctl mem-set t1 190").code == 1)
+    m.run("bhctl mem-set t1 176 --wait", 90)
+    more = int(m.inside("t1", seen)) - before
+    check("it sees 16 MiB more", 15 << 10 <= more <= 17 << 10, more)
+    m.run("bhctl pause t1; sleep 2; bhctl unpause t1; sleep 2; bhctl destroy t1; sleep 2", 60)
+    check("nothing of a transient guest stays", "t1" not in listed() and m.call("bhctl info t1").code == 3)
+    events = [json.loads(l) for l in m.run("kill $(cat /root/events.pid); cat /root/events").splitlines()]
+    events = [e["event"] for e in events if e["guest"] == "t1"]
+    once = ["created", "destroyed"]
+    check("all of that was told", [e for e in events if e in once] == once * 2 and "paused" in events, events)
+
+
+def names(m):
+    """names and autostart of guests."""
+    def listed():
+        return [g["name"] for g in m.json("list")["guests"]]
+
+    m.run("printf 'kernel = \"/root/crash.elf\"\nextra = \"crash=idle\"\nmemory = 16\n' "
+          ">/etc/bulkhead/guests/old.cfg; bhctl enable --now old", 90)
+    check("it runs and is enabled", field(m, "old", "running") and field(m, "old", "autostart"))
+    check("a running guest keeps its name", m.call("bhctl rename old new").code == 5)
+    m.run("bhctl shutdown old --force --timeout 3", 90)
+    check("one that does not listen is destroyed by force", not field(m, "old", "running"))
+    m.run("bhctl rename old new; systemctl is-enabled -q bulkhead-guest@new")
+    check("it has the new name only", "new" in listed() and "old" not in listed())
+    m.run("bhctl start new; bhctl vcpu-pin new 0 1 --soft; bhctl vcpu-list new | grep -q 'all / 1$'; bhctl destroy new; "
+          "bhctl disable new; ! systemctl is-enabled -q bulkhead-guest@new; rm /etc/bulkhead/guests/new.cfg", 90)
+
+
 def run_parts(name, parts):
     with Lab(name) as m:
         for part in parts:
@@ -219,7 +273,8 @@ def run_parts(name, parts):
             part(m)
 
 
-add("life", run_parts, name="life", parts=(life, twenty_years, refusing, resources, devices))
+add("life", run_parts, name="life", parts=(life, twenty_years, refusing, resources, devices, commands))
+add("names", run_parts, long=True, name="names", parts=(names,))
 add("surviving", run_parts, name="surviving", parts=(saving, crashing, killing))
 
 

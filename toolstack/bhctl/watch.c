@@ -110,13 +110,18 @@ static void look_at(struct view *w, const struct xen_domctl_getdomaininfo *d)
 		if (w->v[k].id == d->domain)
 			s = &w->v[k];
 	if (!s) {
-		if (bh_grow(&w->v, &w->alloc, w->n + 1, sizeof(*w->v)) < 0)
+		char *name = bh_store_domain_name(w->c->xs, d->domain);
+
+		/* one that is being built gets its name in a moment */
+		if ((!name && (d->flags & XEN_DOMINF_paused)) ||
+		    bh_grow(&w->v, &w->alloc, w->n + 1, sizeof(*w->v)) < 0) {
+			free(name);
 			return;
+		}
 		s = &w->v[w->n++];
 		*s = (struct seen){ .id = d->domain,
 				    .flags = d->flags,
-				    .name = bh_store_domain_name(w->c->xs,
-								 d->domain) };
+				    .name = name };
 		print_event(w, "created", s);
 	}
 	if (!s->name)

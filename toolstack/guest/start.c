@@ -262,4 +262,5 @@ void guest_teardown(struct guest *g)
 		usleep(5000 + i * 500);
 	}
 	g->have_dom = false;
+	g->ready = false;
 }
