@@ -93,7 +93,7 @@ def run(test, o):
     with open(path, "wb") as log:
         with _lock:     # which interrupted() keeps: nothing starts after it
             p = subprocess.Popen(test.argv, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=log,
-                                 stderr=subprocess.STDOUT, start_new_session=True)
+                                 stderr=subprocess.STDOUT, process_group=0)
             _running[p.pid] = p
         try:
             code = p.wait(limit)
@@ -164,15 +164,16 @@ def images(tests):
 
 
 def kernel_ahead(tests, o):
-    """Compiles the domU kernel beside the other tests, at the lowest priority. Those
-    that need it come last, and find it built."""
+    """Compiles the domU kernel beside the other tests, at the lowest priority, which
+    counts only within a session: so nothing here has one of its own. The tests that
+    need it come last, and find it built."""
     if not any(t.name.startswith("kernel") for t in tests):
         return None
     print("== building the domU kernel in the background", flush=True)
     cmd = ["nice", "-n", "19", f"{TOP}/kernel/build.sh", "--ci", "--out", f"{TOP}/build/kernel/domu-ci", "domu", "build"]
     with open(f"{o.logs}/kernel.log", "wb") as log:
         p = subprocess.Popen(cmd, cwd=TOP, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                             start_new_session=True)
+                             process_group=0)
     _running[p.pid] = p
     return p
 
