@@ -245,7 +245,7 @@ def commands(m):
     check("nothing of a transient guest stays", "t1" not in listed() and m.call("bhctl info t1").code == 3)
     events = [json.loads(l) for l in m.run("kill $(cat /root/events.pid); cat /root/events").splitlines()]
     events = [e["event"] for e in events if e["guest"] == "t1"]
-    once = ["created", "destroyed"]
+    once = ["created", "ready", "destroyed"]
     check("all of that was told", [e for e in events if e in once] == once * 2 and "paused" in events, events)
 
 
@@ -273,8 +273,7 @@ def run_parts(name, parts):
             part(m)
 
 
-add("life", run_parts, name="life", parts=(life, twenty_years, refusing, resources, devices, commands))
-add("names", run_parts, long=True, name="names", parts=(names,))
+add("life", run_parts, name="life", parts=(life, twenty_years, refusing, resources, devices, commands, names))
 add("surviving", run_parts, name="surviving", parts=(saving, crashing, killing))
 
 

@@ -98,7 +98,7 @@ static bool read_ready(struct view *w, uint32_t id)
 	_cleanup_free_ char *v = NULL;
 
 	return bh_xs_readf(w->c->xs, BH_XS_NONE, &v,
-			   "/local/domain/%u/data/bulkhead/ready", id) == 0 &&
+			   "/local/domain/%u/bulkhead/ready", id) == 0 &&
 	       streq(v, "1");
 }
 

@@ -74,9 +74,20 @@ static void notify_up(struct guest *g)
 
 void guest_mark_ready(struct guest *g, const char *how)
 {
+	char path[96];
+	int r;
+
 	if (g->ready)
 		return;
 	g->ready = true;
+	/* for bhctl events */
+	r = bh_snprintf(path, sizeof(path), "/local/domain/%u/bulkhead/ready",
+			g->dom.domid);
+	if (r >= 0)
+		r = bh_xs_write(g->xs, BH_XS_NONE, path, "1");
+	if (r < 0)
+		bh_log_errno(BH_WARNING, r, "guest %s: cannot write %s",
+			     g->name, path);
 	bh_log(BH_INFO, "guest %s is ready (%s) %.1f s after its start",
 	       g->name, how, (double)(bh_now_us() - g->started_us) / 1e6);
 	guest_set_phase(g, g->phase);
