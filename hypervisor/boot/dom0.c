@@ -148,25 +148,23 @@ static u64 __init compute_nr_pages(u64 need, u64 late)
 	return n;
 }
 
-/* Pages of the mapped region and of the p2m list must be clean; the rest of
- * the memory dom0 gets as it is (nobody used it before). */
+/*
+ * Pages of the mapped region and of the p2m list must be clean; the rest of
+ * the memory dom0 gets as it is (nobody used it before). From the top, so that
+ * what is left over is low: dom0 exchanges pages for buffers that 32-bit
+ * devices can reach.
+ */
 static void __init populate(struct build *b, u64 pfn, u64 nr)
 {
-	unsigned int order = 18;
-
 	while (pfn < nr) {
-		struct page_info *pg;
+		unsigned int order = heap_top_order(
+			min(18U, 63 - (unsigned int)__builtin_clzl(nr - pfn)));
+		struct page_info *pg =
+			domain_alloc_pages(b->d, order, 0, MEMF_NO_SCRUB);
 
-		while (order && (pfn + (1UL << order) > nr))
-			order--;
-		pg = domain_alloc_pages(b->d, order, 0, MEMF_NO_SCRUB);
-		if (!pg) {
-			if (!order)
-				panic("dom0: out of memory at page %lu of %lu\n",
-				      pfn, nr);
-			order--;
-			continue;
-		}
+		if (!pg)
+			panic("dom0: out of memory at page %lu of %lu\n", pfn,
+			      nr);
 		for (u64 i = 0; i < 1UL << order; i++, pfn++) {
 			b->mfns[pfn] = mfn_x(page_to_mfn(pg)) + i;
 			m2p_set(_mfn(b->mfns[pfn]), pfn);

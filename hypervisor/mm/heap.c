@@ -234,6 +234,21 @@ unsigned long heap_free_pages(void)
 	return READ_ONCE(nr_free);
 }
 
+unsigned int heap_top_order(unsigned int max)
+{
+	unsigned int order = 0;
+
+	spin_lock(&heap_lock);
+	for (unsigned int z = NR_ZONES; z--;)
+		if (zone_orders[z]) {
+			order = min(max, 31U - (unsigned int)__builtin_clz(
+						       zone_orders[z]));
+			break;
+		}
+	spin_unlock(&heap_lock);
+	return order;
+}
+
 static struct page_info *take_dirty(unsigned int *ret_order)
 {
 	for (int z = NR_ZONES - 1; z >= 0; z--) {

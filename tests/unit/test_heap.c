@@ -128,6 +128,37 @@ static void random_blocks_never_overlap(void **state)
 	heap_free(live[0].pg, 11, false);
 }
 
+static void taken_from_the_top_the_lowest_remain(void **state)
+{
+	unsigned long highest = 0, lowest = ~0UL, n = heap_free_pages();
+	static struct {
+		struct page_info *pg;
+		unsigned int order;
+	} got[4096];
+	unsigned int k = 0;
+
+	/* What is left of the free memory after half of it has been taken ... */
+	for (unsigned long left = n / 2; left; k++) {
+		got[k].order =
+			heap_top_order(63 - (unsigned int)__builtin_clzl(left));
+		got[k].pg = heap_alloc(got[k].order, 0, MEMF_NO_SCRUB);
+		assert_non_null(got[k].pg);
+		left -= 1UL << got[k].order;
+		lowest = min(lowest, (unsigned long)(got[k].pg - frame_table));
+	}
+	/* ... is in the zone of the lowest frame taken, or under it. */
+	for (struct page_info *pg; (pg = heap_alloc(0, 0, MEMF_NO_SCRUB));) {
+		highest = max(highest, (unsigned long)(pg - frame_table));
+		got[k].order = 0;
+		got[k++].pg = pg;
+		assert_true(k < ARRAY_SIZE(got));
+	}
+	assert_true(highest >> (63 - __builtin_clzl(lowest)) <= 1);
+	while (k--)
+		heap_free(got[k].pg, got[k].order, false);
+	assert_int_equal(heap_free_pages(), n);
+}
+
 static void a_stale_frame_is_flushed_once(void **state)
 {
 	struct page_info *pg = heap_alloc(0, 0, 0);
@@ -172,6 +203,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(random_blocks_never_overlap, setup),
 		cmocka_unit_test_setup(small_objects_are_apart_and_aligned,
+				       setup),
+		cmocka_unit_test_setup(taken_from_the_top_the_lowest_remain,
 				       setup),
 		cmocka_unit_test_setup(a_stale_frame_is_flushed_once, setup),
 	};

@@ -134,6 +134,12 @@ void mm_release_range(paddr_t start, paddr_t end);
  */
 struct page_info *heap_alloc(unsigned int order, unsigned int addr_bits,
 			     unsigned int memf);
+/*
+ * The largest order up to max that the highest zone with free memory can serve,
+ * 0 when there is none: allocating by it empties the zones from the top, where
+ * big requests alone would break up low zones before they use high remainders.
+ */
+unsigned int heap_top_order(unsigned int max);
 /* dirty: contents must be scrubbed before anyone else sees them. */
 void heap_free(struct page_info *pg, unsigned int order, bool dirty);
 unsigned long heap_free_pages(void);
