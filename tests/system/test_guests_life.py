@@ -167,7 +167,12 @@ def killing(m, times=4):
         time.sleep(random.random() * 3)
         m.eventually("gx g6 'echo alive'", 90)
         check(f"the same domain runs after killing {what}", field(m, "g6", "id") == dom)
-        check("and its supervisor knows it", field(m, "g6", "phase") == "running")
+        check("and its supervisor knows it", field(m, "g6", "supervisor")["phase"] == "running")
+    # The store stays away for longer than the supervisor waits for it.
+    m.run("systemctl stop bulkhead-store; systemctl reset-failed; "
+          "kill -9 $(systemctl show -p MainPID --value bulkhead-guest@g6); sleep 40; systemctl start bulkhead-store", 90)
+    m.eventually("gx g6 'echo alive'", 120)
+    check("the same domain runs after the store was away", field(m, "g6", "id") == dom)
     m.run("bhctl shutdown g6 --wait --timeout 90", 120)
 
 

@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
 const char *const phase_names[] = {
@@ -316,6 +317,7 @@ static void remove_run_files(struct guest *g)
 	}
 }
 
+/* Returns what to exit with, 0 to go on. */
 static int start(struct guest *g)
 {
 	struct bh_err e = {};
@@ -328,8 +330,13 @@ static int start(struct guest *g)
 	if (r < 0)
 		goto fail;
 	r = guest_adopt(g, &e);
-	if (r < 0)
+	if (r < 0 && !g->have_dom)
 		goto fail;
+	if (r < 0) {
+		bh_log(BH_ERR, "guest %s: %s; trying again", g->name,
+		       bh_err_text(&e, r));
+		return EX_TEMPFAIL;
+	}
 	if (r == 0) {
 		wait_for_others(g);
 		if (g->exit_text) /* asked to stop meanwhile */
@@ -362,7 +369,21 @@ fail:
 			r = bh_write_file(path, t, strlen(t), 0644);
 		}
 	}
-	return -1;
+	sockets_stop(g);
+	remove_run_files(g);
+	return 1;
+}
+
+/* What to exit with before it is known whether the guest runs: a running one
+ * must not stay alone, so the unit restarts on EX_TEMPFAIL. */
+static int not_yet(const struct guest *g)
+{
+	char path[192];
+
+	return bh_snprintf(path, sizeof(path), "%s/state", g->run_dir) >= 0 &&
+			       access(path, F_OK) == 0
+		       ? EX_TEMPFAIL
+		       : 1;
 }
 
 int main(int argc, char **argv)
@@ -394,25 +415,23 @@ int main(int argc, char **argv)
 		bh_log_errno(BH_ERR, r,
 			     "/dev/xen/privcmd (is this dom0 of a running "
 			     "hypervisor, with xen-privcmd loaded?)");
-		return 1;
+		return not_yet(&g);
 	}
 	r = bh_xs_open(&g.xs);
 	if (r < 0) {
 		bh_log_errno(BH_ERR, r,
 			     "cannot reach the store (is "
 			     "bulkhead-store.service running?)");
-		return 1;
+		return not_yet(&g);
 	}
 	r = setup_events(&g);
 	if (r < 0) {
 		bh_log_errno(BH_ERR, r, "event loop");
 		return 1;
 	}
-	if (start(&g) < 0) {
-		sockets_stop(&g);
-		remove_run_files(&g);
-		return 1;
-	}
+	r = start(&g);
+	if (r)
+		return r;
 	r = sd_event_loop(g.event);
 	if (r == 255) {
 		sockets_stop(&g);
