@@ -386,6 +386,11 @@ def initramfs(path, modules=(), files=None, script="", meta="linux-image-amd64")
 
 def tar(copies):
     """A tar archive of [(source path or bytes, target)]; directories whole."""
+    def of_root(info):
+        info.uid = info.gid = 0
+        info.uname = info.gname = "root"
+        return info
+
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as t:
         for src, dst in copies:
@@ -394,6 +399,5 @@ def tar(copies):
                 info.size, info.mode = len(src), 0o755
                 t.addfile(info, io.BytesIO(src))
             else:
-                t.add(src, dst.lstrip("/"), filter=lambda i: i.replace(uid=0, gid=0, uname="root",
-                                                                       gname="root", deep=False))
+                t.add(src, dst.lstrip("/"), filter=of_root)
     return out.getvalue() + bytes(-len(out.getvalue()) % 4096)
