@@ -188,14 +188,16 @@ root = "/dev/sda1 ro"
 
 def twenty_years(m):
     """a file of 2005 starts a guest as it is."""
+    # It has no root and soon panics: paused, it can be looked at.
     m.run("cp /root/vmlinuz /boot/vmlinuz-2.6.11-xenU; ip link add xen-cust type bridge; "
           "for v in vmname_root vmname_swap modules; do lvcreate -q -n $v -L 16M vg0; done; "
-          f"cat >/etc/bulkhead/guests/vmname.cfg <<'EOF'\n{OLD}EOF\nbhctl start vmname", 90)
+          f"cat >/etc/bulkhead/guests/vmname.cfg <<'EOF'\n{OLD}EOF\nbhctl start vmname && bhctl pause vmname", 90)
     disks = [(d["params"], d["mode"]) for d in m.json("block-list vmname")["disks"]]
     check("it has its disks", disks == [("/dev/vg0/vmname_root", "w"), ("/dev/vg0/vmname_swap", "w"),
                                         ("/dev/vg0/modules", "r")], disks)
     nic = m.json("network-list vmname")["interfaces"][0]
     check("and its interface", (nic["mac"], nic["bridge"]) == ("00:60:b0:28:78:84", "xen-cust"), nic)
+    m.run("bhctl unpause vmname")
     m.eventually("journalctl -t vmname --no-pager | grep -q 'ommand line: root=/dev/[sx]v*da1 ro'", 90)
     m.run("bhctl destroy vmname || :; lvremove -qy vg0/vmname_root vg0/vmname_swap vg0/modules; "
           "ip link del xen-cust; rm /boot/vmlinuz-2.6.11-xenU /etc/bulkhead/guests/vmname.cfg", 60)

@@ -4,6 +4,7 @@
 relies on. If these fail, no other result of this ring means anything."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,17 +86,17 @@ def nothing_outlives_the_test():
     """A harness killed hard takes its QEMU along, one asked to stop its files too."""
     code = ("import sys, time; sys.path.insert(0, %r); import test_harness as t\n"
             "m = t.tiny(); m.start(); print(m.proc.pid, m.dir, flush=True); time.sleep(300)" % images.HERE)
-    for sig in ("TERM", "KILL"):
+    for sig in (signal.SIGTERM, signal.SIGKILL):
         p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         pid, path = p.stdout.readline().split()
-        subprocess.run(["kill", f"-{sig}", str(p.pid)], check=True)
+        os.kill(p.pid, sig)
         p.wait(60)
         for _ in range(100):
             if not os.path.exists(f"/proc/{pid}"):
                 break
             time.sleep(0.1)
-        check(f"QEMU is gone after SIG{sig}", not os.path.exists(f"/proc/{pid}"))
-        if sig == "TERM":
+        check(f"QEMU is gone after {sig.name}", not os.path.exists(f"/proc/{pid}"))
+        if sig == signal.SIGTERM:
             check("its directory too", not os.path.exists(path))
         else:
             images.shutil.rmtree(path, ignore_errors=True)
