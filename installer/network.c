@@ -192,10 +192,10 @@ static char *rewrite_interfaces(const char *text)
 	return out;
 }
 
-/* The unit is not there after a reboot. */
-static void end_ifup(void)
+/* Without a word when it is not there. */
+static void stop_unit(const char *unit)
 {
-	const char *const stop[] = { "systemctl", "stop", IFUP_UNIT, NULL };
+	const char *const stop[] = { "systemctl", "stop", unit, NULL };
 	_cleanup_free_ char *out = NULL;
 
 	(void)run_output(stop, &out);
@@ -239,7 +239,7 @@ static int apply_ifupdown(void)
 	if (!new)
 		return -ENOMEM;
 	if (!opt_dry_run) {
-		end_ifup();
+		stop_unit(IFUP_UNIT);
 		run(down);
 	}
 	r = opt_dry_run ? 0 : replace_file(INTERFACES, new);
@@ -299,11 +299,6 @@ static uint64_t rollback_at; /* by our clock; the timer fires then */
 
 static int arm_rollback(void)
 {
-	const char *const stop[] = { "systemctl", "stop",
-				     "bulkhead-network-rollback.timer",
-				     "bulkhead-network-rollback.service",
-				     NULL };
-	_cleanup_free_ char *out = NULL;
 	char when[32];
 	const char *const argv[] = { "systemd-run", "--quiet", "--collect",
 				     "--unit=bulkhead-network-rollback",
@@ -312,7 +307,9 @@ static int arm_rollback(void)
 				     "/usr/sbin/bulkhead-setup",
 				     "--rollback-network", NULL };
 
-	(void)run_output(stop, &out); /* of a run that was interrupted */
+	/* of a run that was interrupted */
+	stop_unit("bulkhead-network-rollback.timer");
+	stop_unit("bulkhead-network-rollback.service");
 	snprintf(when, sizeof(when), "--on-active=%us", answers.net_timeout);
 	rollback_at = bh_now_us() + answers.net_timeout * 1000000ULL;
 	return run(argv);
@@ -373,7 +370,7 @@ int network_rollback(void)
 	if (!bridge || !nic)
 		return 0;
 	if (host.manager == NET_IFUPDOWN) { /* while its stanza is there */
-		end_ifup();
+		stop_unit(IFUP_UNIT);
 		run(ifdown);
 	}
 	restore_files();
@@ -474,6 +471,18 @@ static int plan(char *text, size_t size)
 	return 1;
 }
 
+static int make_bridge(void)
+{
+	switch (host.manager) {
+	case NET_NETWORKD:
+		return apply_networkd();
+	case NET_NM:
+		return apply_nm();
+	default:
+		return apply_ifupdown();
+	}
+}
+
 static int apply(void)
 {
 	int r = state_add("network.nic", answers.nic);
@@ -485,14 +494,8 @@ static int apply(void)
 	if (r)
 		return r;
 	r = load_bridge_module();
-	if (r)
-		;
-	else if (host.manager == NET_NETWORKD)
-		r = apply_networkd();
-	else if (host.manager == NET_NM)
-		r = apply_nm();
-	else
-		r = apply_ifupdown();
+	if (!r)
+		r = make_bridge();
 	if (opt_dry_run)
 		return 0;
 	if (!r && *host.gateway && !gateway_answers()) {

@@ -16,6 +16,10 @@ def field(m, guest, key):
     return m.json(f"info {guest}").get(key)
 
 
+def listed(m):
+    return [g["name"] for g in m.json("list")["guests"]]
+
+
 def life(m):
     """Start, list, console, disk, network, pause, shutdown, and the traces of it."""
     m.guest("g1", vcpus=2, disks=["phy:/dev/vg0/d1,xvda,w", "file:/root/f.img,xvdb,w"], nets=1, ip="10.9.0.2")
@@ -224,9 +228,6 @@ def refusing(m):
 
 def commands(m):
     """what the other parts do not use: transient guests, console, top, reboot, mem-max, events."""
-    def listed():
-        return [g["name"] for g in m.json("list")["guests"]]
-
     m.run("bhctl events --json >/root/events 2>&1 & echo $! >/root/events.pid")
     m.guest("t1", more="maxmem = 192")
     m.run("mv /etc/bulkhead/guests/t1.cfg /root; bhctl create -f /root/t1.cfg --wait --timeout 500", 560)
@@ -249,7 +250,7 @@ def commands(m):
     more = int(m.inside("t1", seen)) - before
     check("it sees 16 MiB more", 15 << 10 <= more <= 17 << 10, more)
     m.run("bhctl pause t1; sleep 2; bhctl unpause t1; sleep 2; bhctl destroy t1; sleep 2", 60)
-    check("nothing of a transient guest stays", "t1" not in listed() and m.call("bhctl info t1").code == 3)
+    check("nothing of a transient guest stays", "t1" not in listed(m) and m.call("bhctl info t1").code == 3)
     events = [json.loads(l) for l in m.run("kill $(cat /root/events.pid); cat /root/events").splitlines()]
     events = [e["event"] for e in events if e["guest"] == "t1"]
     once = ["created", "ready", "destroyed"]
@@ -258,9 +259,6 @@ def commands(m):
 
 def names(m):
     """names and autostart of guests."""
-    def listed():
-        return [g["name"] for g in m.json("list")["guests"]]
-
     m.run("printf 'kernel = \"/root/crash.elf\"\nextra = \"crash=idle\"\nmemory = 16\n' "
           ">/etc/bulkhead/guests/old.cfg; bhctl enable --now old", 90)
     check("it runs and is enabled", field(m, "old", "running") and field(m, "old", "autostart"))
@@ -268,7 +266,7 @@ def names(m):
     m.run("bhctl shutdown old --force --timeout 3", 90)
     check("one that does not listen is destroyed by force", not field(m, "old", "running"))
     m.run("bhctl rename old new; systemctl is-enabled -q bulkhead-guest@new")
-    check("it has the new name only", "new" in listed() and "old" not in listed())
+    check("it has the new name only", "new" in listed(m) and "old" not in listed(m))
     m.run("bhctl start new; bhctl vcpu-pin new 0 1 --soft; bhctl vcpu-list new | grep -q 'all / 1$'; bhctl destroy new; "
           "bhctl disable new; ! systemctl is-enabled -q bulkhead-guest@new; rm /etc/bulkhead/guests/new.cfg", 90)
 
