@@ -72,9 +72,10 @@ static void watch_line(const char *line, void *arg)
 		snprintf(w->error + n, sizeof(w->error) - n, "%s%s",
 			 w->error[n - 1] == ' ' ? "" : " ",
 			 line + strspn(line, " "));
-	if (error ? !w->sure : hint && !*w->error)
-		w->more = snprintf(w->error, sizeof(w->error), "%s", line) <= 7 &&
-			  error;
+	if (error ? !w->sure : hint && !*w->error) {
+		snprintf(w->error, sizeof(w->error), "%s", line);
+		w->more = streq(line, "Error:") || streq(line, "Error: ");
+	}
 	w->sure |= error;
 	if (*line)
 		snprintf(w->last, sizeof(w->last), "%s", line);
@@ -85,11 +86,14 @@ static void watch_line(const char *line, void *arg)
 /*
  * "deb" lines from the host's apt: the archive's place, for our suite. Updates
  * and security updates where the host has them for its own: a small archive
- * of somebody's own need not have any.
+ * of somebody's own need not have any. The origin is what the archive's signed
+ * Release file says, which tells the distribution from what others offer for it.
  */
 static int host_mirrors(const struct recipe *r, struct strv *ret)
 {
-	const char *av[] = { "apt-get", "--print-uris", "update", NULL };
+	const char *av[] = { "apt-get", "indextargets", "--format",
+			     "$(ORIGIN) $(RELEASE) $(REPO_URI)",
+			     "Created-By: Packages", NULL };
 	_cleanup_free_ char *out = NULL, *base = NULL, *security = NULL;
 	bool updates = false;
 	char *save = NULL;
@@ -98,14 +102,12 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, &out, NULL) == 0 && out)
 		for (char *l = strtok_r(out, "\n", &save); l;
 		     l = strtok_r(NULL, "\n", &save)) {
-			char *uri = l + 1, *rel = strstr(l, "/dists/"), *end;
+			char *in, *origin = strtok_r(l, " ", &in);
+			char *rel = strtok_r(NULL, " ", &in);
+			char *uri = strtok_r(NULL, " ", &in);
 
-			/* 'URI/dists/RELEASE/InRelease' file size */
-			end = rel ? strstr(rel + 7, "/InRelease'") : NULL;
-			if (*l != '\'' || !end || !strstr(uri, r->distribution))
+			if (!uri || strcasecmp(origin, r->distribution))
 				continue;
-			*rel = *end = 0;
-			rel += 7;
 			if (bh_endswith(rel, "-security") && !security)
 				security = strdup(uri);
 			else if (bh_endswith(rel, "-updates"))
@@ -115,7 +117,7 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 		}
 	if (!base)
 		return fail(VMB_SOURCE,
-			    "the host's apt knows no %s archive; give one with --mirror URL, or mirror = in bootstrap.conf",
+			    "the host's apt knows no %s archive; run apt-get update if it never was, or give one with --mirror URL or mirror = in bootstrap.conf",
 			    r->distribution);
 	rc = strv_addf(ret, "deb %s %s %s", base, r->suite, r->components);
 	if (rc >= 0 && updates)
