@@ -94,8 +94,8 @@ static int do_lv_swap(const char *const *a)
 static int do_lv_untag(const char *const *a)
 {
 	_cleanup_free_ char *full = bh_asprintf("%s/%s", a[0], a[1]);
-	const char *av[] = { "lvchange", "-q",	"-y", "--deltag",
-			     a[3],	 full,	NULL };
+	const char *av[] = { "lvchange", "-q", "-y", "--deltag",
+			     a[3],       full, NULL };
 	int r = owned(a[0], a[1], a[2]);
 
 	return r <= 0 ? r : lvm_cmd(av);
@@ -156,8 +156,8 @@ static int marked(const char *vg, const char *lv, const char *tag)
 static int do_lv_merge(const char *const *a)
 {
 	_cleanup_free_ char *full = bh_asprintf("%s/%s", a[0], a[1]);
-	const char *av[] = { "lvconvert", "-q",	 "-y", "-i", "1",
-			     "--merge",	  full, NULL };
+	const char *av[] = { "lvconvert", "-q",      "-y", "-i",
+			     "1",         "--merge", full, NULL };
 	int r = marked(a[0], a[1], a[2]);
 
 	return r <= 0 ? r : lvm_cmd(av);
@@ -188,9 +188,9 @@ int action_run(const char *verb, unsigned int n, const char *const *a)
 		int (*fn)(const char *const *a);
 	} acts[] = {
 		{ "lv-remove", 3, do_lv_remove }, { "unlink", 1, do_unlink },
-		{ "rename", 2, do_rename },	  { "lv-swap", 5, do_lv_swap },
+		{ "rename", 2, do_rename },       { "lv-swap", 5, do_lv_swap },
 		{ "lv-extend", 4, do_lv_extend }, { "fs-grow", 3, do_fs_grow },
-		{ "lv-merge", 3, do_lv_merge },	  { "enable", 1, bhctl_enable },
+		{ "lv-merge", 3, do_lv_merge },   { "enable", 1, bhctl_enable },
 		{ "disable", 1, bhctl_disable },  { "stop", 1, bhctl_kill },
 		{ "lv-untag", 4, do_lv_untag },
 	};
@@ -200,7 +200,8 @@ int action_run(const char *verb, unsigned int n, const char *const *a)
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
 		if (streq(acts[i].verb, verb) && acts[i].n == n)
 			return acts[i].fn(a);
-	return fail(VMB_FAILED,
-		    "journal: unknown action \"%s\"; was it written by a newer vm-bootstrap?",
-		    verb);
+	return fail(
+		VMB_FAILED,
+		"journal: unknown action \"%s\"; was it written by a newer vm-bootstrap?",
+		verb);
 }

@@ -27,9 +27,10 @@ static int call(const char *const argv[], bool missing_ok)
 	if (rc == 0 || (rc == 127 && missing_ok))
 		return 0;
 	if (rc == 127)
-		return fail(VMB_FAILED,
-			    "%s is not installed: the guest is made but cannot be started here",
-			    argv[0]);
+		return fail(
+			VMB_FAILED,
+			"%s is not installed: the guest is made but cannot be started here",
+			argv[0]);
 	return fail(VMB_FAILED, "%s %s %s: %s", argv[0], argv[1], argv[2],
 		    err ? bh_strip(err) : "failed");
 }

@@ -22,38 +22,94 @@
 #include "recipe.h"
 
 enum {
-	O_TEMPLATE = 256, O_MEMORY, O_VCPUS, O_DISK, O_SWAP, O_SSHKEY, O_USER,
-	O_PASSFILE, O_HOSTNAME, O_BRIDGE, O_IP, O_GATEWAY, O_NETMASK, O_DNS,
-	O_MAC, O_VLAN, O_NIC, O_NONET, O_NETSTYLE, O_VG, O_POOL, O_BOOT,
-	O_KERNEL, O_RAMDISK, O_EXTRA, O_RUN, O_ROLE, O_USERDATA, O_START,
-	O_AUTOSTART, O_WAIT, O_TIMEOUT, O_DRYRUN, O_JSON, O_FORCE, O_HELP,
-	O_DIST, O_NOSWAP, O_DHCP, O_MAXMEM,
+	O_TEMPLATE = 256,
+	O_MEMORY,
+	O_VCPUS,
+	O_DISK,
+	O_SWAP,
+	O_SSHKEY,
+	O_USER,
+	O_PASSFILE,
+	O_HOSTNAME,
+	O_BRIDGE,
+	O_IP,
+	O_GATEWAY,
+	O_NETMASK,
+	O_DNS,
+	O_MAC,
+	O_VLAN,
+	O_NIC,
+	O_NONET,
+	O_NETSTYLE,
+	O_VG,
+	O_POOL,
+	O_BOOT,
+	O_KERNEL,
+	O_RAMDISK,
+	O_EXTRA,
+	O_RUN,
+	O_ROLE,
+	O_USERDATA,
+	O_START,
+	O_AUTOSTART,
+	O_WAIT,
+	O_TIMEOUT,
+	O_DRYRUN,
+	O_JSON,
+	O_FORCE,
+	O_HELP,
+	O_DIST,
+	O_NOSWAP,
+	O_DHCP,
+	O_MAXMEM,
 };
 
 static const struct option longopts[] = {
-	{ "template", 1, 0, O_TEMPLATE }, { "memory", 1, 0, O_MEMORY },
-	{ "vcpus", 1, 0, O_VCPUS },	  { "disk", 1, 0, O_DISK },
-	{ "swap", 1, 0, O_SWAP },	  { "ssh-key", 1, 0, O_SSHKEY },
-	{ "user", 1, 0, O_USER },	  { "password-file", 1, 0, O_PASSFILE },
-	{ "hostname", 1, 0, O_HOSTNAME }, { "bridge", 1, 0, O_BRIDGE },
-	{ "ip", 1, 0, O_IP },		  { "gateway", 1, 0, O_GATEWAY },
-	{ "netmask", 1, 0, O_NETMASK },	  { "dns", 1, 0, O_DNS },
-	{ "mac", 1, 0, O_MAC },		  { "vlan", 1, 0, O_VLAN },
-	{ "nic", 1, 0, O_NIC },		  { "no-network", 0, 0, O_NONET },
-	{ "network", 1, 0, O_NETSTYLE },  { "vg", 1, 0, O_VG },
-	{ "pool", 1, 0, O_POOL },	  { "boot", 1, 0, O_BOOT },
-	{ "kernel", 1, 0, O_KERNEL },	  { "ramdisk", 1, 0, O_RAMDISK },
-	{ "extra", 1, 0, O_EXTRA },	  { "run", 1, 0, O_RUN },
-	{ "role", 1, 0, O_ROLE },	  { "user-data", 1, 0, O_USERDATA },
-	{ "start", 0, 0, O_START },	  { "autostart", 0, 0, O_AUTOSTART },
-	{ "wait", 0, 0, O_WAIT },	  { "timeout", 1, 0, O_TIMEOUT },
-	{ "dry-run", 0, 0, O_DRYRUN },	  { "json", 0, 0, O_JSON },
-	{ "force", 0, 0, O_FORCE },	  { "help", 0, 0, O_HELP },
+	{ "template", 1, 0, O_TEMPLATE },
+	{ "memory", 1, 0, O_MEMORY },
+	{ "vcpus", 1, 0, O_VCPUS },
+	{ "disk", 1, 0, O_DISK },
+	{ "swap", 1, 0, O_SWAP },
+	{ "ssh-key", 1, 0, O_SSHKEY },
+	{ "user", 1, 0, O_USER },
+	{ "password-file", 1, 0, O_PASSFILE },
+	{ "hostname", 1, 0, O_HOSTNAME },
+	{ "bridge", 1, 0, O_BRIDGE },
+	{ "ip", 1, 0, O_IP },
+	{ "gateway", 1, 0, O_GATEWAY },
+	{ "netmask", 1, 0, O_NETMASK },
+	{ "dns", 1, 0, O_DNS },
+	{ "mac", 1, 0, O_MAC },
+	{ "vlan", 1, 0, O_VLAN },
+	{ "nic", 1, 0, O_NIC },
+	{ "no-network", 0, 0, O_NONET },
+	{ "network", 1, 0, O_NETSTYLE },
+	{ "vg", 1, 0, O_VG },
+	{ "pool", 1, 0, O_POOL },
+	{ "boot", 1, 0, O_BOOT },
+	{ "kernel", 1, 0, O_KERNEL },
+	{ "ramdisk", 1, 0, O_RAMDISK },
+	{ "extra", 1, 0, O_EXTRA },
+	{ "run", 1, 0, O_RUN },
+	{ "role", 1, 0, O_ROLE },
+	{ "user-data", 1, 0, O_USERDATA },
+	{ "start", 0, 0, O_START },
+	{ "autostart", 0, 0, O_AUTOSTART },
+	{ "wait", 0, 0, O_WAIT },
+	{ "timeout", 1, 0, O_TIMEOUT },
+	{ "dry-run", 0, 0, O_DRYRUN },
+	{ "json", 0, 0, O_JSON },
+	{ "force", 0, 0, O_FORCE },
+	{ "help", 0, 0, O_HELP },
 	/* xen-create-image */
-	{ "dist", 1, 0, O_DIST },	  { "lvm", 1, 0, O_VG },
-	{ "size", 1, 0, O_DISK },	  { "noswap", 0, 0, O_NOSWAP },
-	{ "dhcp", 0, 0, O_DHCP },	  { "boot-now", 0, 0, O_START },
-	{ "initrd", 1, 0, O_RAMDISK },	  { "nameserver", 1, 0, O_DNS },
+	{ "dist", 1, 0, O_DIST },
+	{ "lvm", 1, 0, O_VG },
+	{ "size", 1, 0, O_DISK },
+	{ "noswap", 0, 0, O_NOSWAP },
+	{ "dhcp", 0, 0, O_DHCP },
+	{ "boot-now", 0, 0, O_START },
+	{ "initrd", 1, 0, O_RAMDISK },
+	{ "nameserver", 1, 0, O_DNS },
 	{ 0, 0, 0, 0 },
 };
 
@@ -167,9 +223,10 @@ static int net_opt(struct create *c, int o, const char *v)
 		return 0;
 	default:
 		if (netstyle_parse(v, &c->q.id.net) < 0)
-			return fail(VMB_USAGE,
-				    "--network %s: use networkd, ifupdown, networkmanager, netplan or none",
-				    v);
+			return fail(
+				VMB_USAGE,
+				"--network %s: use networkd, ifupdown, networkmanager, netplan or none",
+				v);
 		c->q.id.net_detect = false;
 		return 0;
 	}
@@ -195,21 +252,23 @@ static int guest_opt(struct create *c, int o, const char *v)
 		return 0;
 	case O_VCPUS:
 		if (bh_parse_u64(v, 10, 128, &n) < 0 || n == 0)
-			return fail(VMB_USAGE, "--vcpus %s: expected 1 to 128", v);
+			return fail(VMB_USAGE, "--vcpus %s: expected 1 to 128",
+				    v);
 		c->g.vcpus = (unsigned int)n;
 		return 0;
 	case O_SSHKEY:
 		return opt_ssh_key(v, &c->keys);
 	case O_USER:
-		return name_check_user(v) < 0 ? -VMB_USAGE :
-						text_opt(&c->user, v);
+		return name_check_user(v) < 0 ? -VMB_USAGE
+					      : text_opt(&c->user, v);
 	case O_PASSFILE:
 		return opt_password_file(v, &c->password);
 	case O_HOSTNAME:
-		return name_check_hostname(v) < 0 ? -VMB_USAGE :
-						    text_opt(&c->g.hostname, v);
+		return name_check_hostname(v) < 0 ? -VMB_USAGE
+						  : text_opt(&c->g.hostname, v);
 	case O_BOOT:
-		if (!streq(v, "host") && !streq(v, "disk") && !streq(v, "pvgrub"))
+		if (!streq(v, "host") && !streq(v, "disk") &&
+		    !streq(v, "pvgrub"))
 			return fail(VMB_USAGE,
 				    "--boot %s: use host, disk or pvgrub", v);
 		return text_opt(&c->g.boot, v);
@@ -249,9 +308,10 @@ static int other_opt(struct create *c, int o, const char *v)
 		c->wait = c->start = true;
 		return 0;
 	case O_TIMEOUT:
-		return bh_parse_u64(v, 10, 86400, &c->timeout) < 0 ?
-			       fail(VMB_USAGE, "--timeout %s: expected seconds", v) :
-			       0;
+		return bh_parse_u64(v, 10, 86400, &c->timeout) < 0
+			       ? fail(VMB_USAGE,
+				      "--timeout %s: expected seconds", v)
+			       : 0;
 	case O_DRYRUN:
 		c->q.dry_run = true;
 		return 0;
@@ -278,8 +338,8 @@ static int parse(struct create *c, int argc, char **argv)
 		}
 		if (o == '?' || o == ':')
 			return fail(VMB_USAGE, "create: %s \"%s\"; see --help",
-				    o == ':' ? "value missing after" :
-					       "unknown option",
+				    o == ':' ? "value missing after"
+					     : "unknown option",
 				    argv[optind - 1]);
 		if (o >= O_BRIDGE && o <= O_NETSTYLE)
 			r = net_opt(c, o, optarg);
@@ -295,7 +355,8 @@ static int parse(struct create *c, int argc, char **argv)
 	if (optind < argc && text_opt(&c->g.name, argv[optind++]) < 0)
 		return -VMB_FAILED;
 	if (optind < argc)
-		return fail(VMB_USAGE, "create: one guest at a time; \"%s\" is too much",
+		return fail(VMB_USAGE,
+			    "create: one guest at a time; \"%s\" is too much",
 			    argv[optind]);
 	return 0;
 }
@@ -329,12 +390,14 @@ static int finish_nics(struct create *c)
 			return r;
 		for (size_t k = 0; k < i; k++)
 			if (streq(c->g.nics[i].mac, c->g.nics[k].mac))
-				return fail(VMB_USAGE, "two interfaces with MAC %s",
+				return fail(VMB_USAGE,
+					    "two interfaces with MAC %s",
 					    c->g.nics[i].mac);
 		if (guest_mac_taken(c->g.nics[i].mac, c->g.name))
-			return fail(VMB_CONFLICT,
-				    "MAC address %s belongs to another guest; leave --mac out to get a free one",
-				    c->g.nics[i].mac);
+			return fail(
+				VMB_CONFLICT,
+				"MAC address %s belongs to another guest; leave --mac out to get a free one",
+				c->g.nics[i].mac);
 	}
 	return 0;
 }
@@ -362,8 +425,9 @@ static int complete(struct create *c)
 	    text_opt(&c->template, conf_get("template")) < 0)
 		return -VMB_FAILED;
 	if (!c->template)
-		return fail(VMB_USAGE,
-			    "say which template with --template; \"vm-bootstrap template list\" shows those there are");
+		return fail(
+			VMB_USAGE,
+			"say which template with --template; \"vm-bootstrap template list\" shows those there are");
 	if (!c->keys.n && key && opt_ssh_key(key, &c->keys) < 0)
 		return -VMB_USAGE;
 	r = finish_nics(c);
@@ -407,10 +471,10 @@ static int build_missing(const struct create *c)
 		argv[n++] = c->q.want_pool;
 	}
 	note("there is no template %s yet; building it", c->template);
-	return bh_run(argv, BH_RUN_TIED, NULL, NULL) ?
-		       fail(VMB_FAILED, "template %s could not be built",
-			    c->template) :
-		       0;
+	return bh_run(argv, BH_RUN_TIED, NULL, NULL)
+		       ? fail(VMB_FAILED, "template %s could not be built",
+			      c->template)
+		       : 0;
 }
 
 static int apply_template(struct create *c)
@@ -426,7 +490,8 @@ static int apply_template(struct create *c)
 	c->g.template = bh_asprintf("%s@%u", t->name, t->version);
 	if (!c->g.boot && text_opt(&c->g.boot, t->boot) < 0)
 		return -VMB_FAILED;
-	r = from_conf(&c->g.disk, "disk", t->disk > t->size ? t->disk : t->size);
+	r = from_conf(&c->g.disk, "disk",
+		      t->disk > t->size ? t->disk : t->size);
 	if (r >= 0)
 		r = from_conf(&c->g.memory, "memory",
 			      t->memory ? t->memory : 256ULL << 20);
@@ -439,8 +504,8 @@ static int apply_template(struct create *c)
 	if (!c->q.want_vg && !conf_get("volume-group"))
 		c->q.want_vg = t->vg;
 	args = bh_asprintf("%s%s%s", t->kernel_args ? t->kernel_args : "",
-			 t->kernel_args && c->extra ? " " : "",
-			 c->extra ? c->extra : "");
+			   t->kernel_args && c->extra ? " " : "",
+			   c->extra ? c->extra : "");
 	r = args ? guest_choose_kernel(&c->g, args) : oom();
 	/* A distribution's kernel needs more than one made for guests. */
 	if (r >= 0 && c->g.host_kernel && !c->mem_given &&
@@ -486,21 +551,22 @@ static int check_old(struct create *c)
 	if (!guest_exists(c->g.name))
 		return 0;
 	if (!c->force)
-		return fail(VMB_CONFLICT,
-			    "guest %s exists already; choose another name, or --force to replace it",
-			    c->g.name);
+		return fail(
+			VMB_CONFLICT,
+			"guest %s exists already; choose another name, or --force to replace it",
+			c->g.name);
 	if (bhctl_is_running(c->g.name))
-		return fail(VMB_CONFLICT,
-			    "guest %s is running; stop it first (bhctl shutdown %s)",
-			    c->g.name, c->g.name);
+		return fail(
+			VMB_CONFLICT,
+			"guest %s is running; stop it first (bhctl shutdown %s)",
+			c->g.name, c->g.name);
 	return guest_load(c->g.name, &old);
 }
 
 int cmd_create(int argc, char **argv)
 {
-	struct create c __attribute__((cleanup(create_done))) = {
-		.q.id.net_detect = true, .timeout = 180
-	};
+	struct create c __attribute__((cleanup(
+		create_done))) = { .q.id.net_detect = true, .timeout = 180 };
 	_cleanup_lock_ int lock = -1, tlock = -1;
 	int r = parse(&c, argc, argv);
 
@@ -536,9 +602,9 @@ int cmd_create(int argc, char **argv)
 		fputs(json ? json : "", stdout);
 	} else if (r >= 0) {
 		note("guest %s is %s", c.g.name,
-		     c.wait  ? "up" :
-		     c.start ? "started" :
-			       "made");
+		     c.wait    ? "up"
+		     : c.start ? "started"
+			       : "made");
 	}
 	return r;
 }

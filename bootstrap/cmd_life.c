@@ -40,11 +40,13 @@ static int destroy_one(const char *name, bool yes, bool wipe)
 	if (r < 0)
 		return r;
 	question = bh_asprintf("Remove guest %s and its disk of %s for good?%s",
-			     name, fmt_size(g.disk),
-			     bhctl_is_running(name) ? " It is running." : "");
+			       name, fmt_size(g.disk),
+			       bhctl_is_running(name) ? " It is running." : "");
 	if (!yes && (!question || !confirmed(question)))
-		return fail(VMB_CONFLICT, "guest %s is left alone; --yes removes it without asking",
-			    name);
+		return fail(
+			VMB_CONFLICT,
+			"guest %s is left alone; --yes removes it without asking",
+			name);
 	r = guest_destroy(name, wipe);
 	if (r >= 0)
 		note("guest %s is removed", name);
@@ -86,7 +88,8 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 	_cleanup_free_ char *owner = guest_owner_tag(g->name);
 	_cleanup_free_ char *meta = guest_meta_path(g->name);
 	_cleanup_free_ char *tmp = bh_asprintf("%s.new", meta);
-	_cleanup_free_ char *size = bh_asprintf("%llu", (unsigned long long)bytes);
+	_cleanup_free_ char *size =
+		bh_asprintf("%llu", (unsigned long long)bytes);
 	_cleanup_free_ char *json = NULL;
 	const struct lv *v = root ? lvm_lv(l, g->vg, root) : NULL;
 	const struct vg *vg = lvm_vg(l, g->vg);
@@ -100,9 +103,10 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 			    "guest %s has %s already; disks can only grow",
 			    g->name, fmt_size(v->size));
 	if (running && lv_is_origin(v) && !*v->pool)
-		return fail(VMB_CONFLICT,
-			    "guest %s has snapshots on plain volumes: stop it to resize it (bhctl shutdown %s), or delete them (vm-bootstrap snapshots %s)",
-			    g->name, g->name, g->name);
+		return fail(
+			VMB_CONFLICT,
+			"guest %s has snapshots on plain volumes: stop it to resize it (bhctl shutdown %s), or delete them (vm-bootstrap snapshots %s)",
+			g->name, g->name, g->name);
 	if (*v->pool)
 		r = lvm_check_space(vg, lvm_lv(l, g->vg, v->pool), 0);
 	else
@@ -118,7 +122,8 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 	if (r >= 0 && bh_fill_file(tmp, json, strlen(json), 0644) < 0)
 		r = fail(VMB_FAILED, "cannot write %s: %m", tmp);
 	if (r >= 0)
-		r = journal_redo(j, "lv-extend", g->vg, root, size, owner, NULL);
+		r = journal_redo(j, "lv-extend", g->vg, root, size, owner,
+				 NULL);
 	/* While it runs, the guest grows its file system itself. */
 	if (r >= 0 && !running)
 		r = journal_redo(j, "fs-grow", g->vg, root, owner, NULL);
@@ -128,8 +133,8 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 		r = journal_commit(&j);
 	if (r >= 0)
 		note("the disk of %s has %s now%s", g->name, fmt_size(bytes),
-		     running ? "; a template-made guest grows its file system by itself, others with resize2fs /dev/xvda (or xfs_growfs /)" :
-			       "");
+		     running ? "; a template-made guest grows its file system by itself, others with resize2fs /dev/xvda (or xfs_growfs /)"
+			     : "");
 	return r;
 }
 
@@ -251,12 +256,13 @@ static int clone(const char *from, const char *to, const char *ip,
 
 int cmd_clone(int argc, char **argv)
 {
-	static const struct option opts[] = {
-		{ "ip", 1, 0, 'i' },	    { "hostname", 1, 0, 'n' },
-		{ "start", 0, 0, 's' },	    { "autostart", 0, 0, 'a' },
-		{ "dry-run", 0, 0, 'd' },   { "help", 0, 0, 'h' },
-		{ 0, 0, 0, 0 }
-	};
+	static const struct option opts[] = { { "ip", 1, 0, 'i' },
+					      { "hostname", 1, 0, 'n' },
+					      { "start", 0, 0, 's' },
+					      { "autostart", 0, 0, 'a' },
+					      { "dry-run", 0, 0, 'd' },
+					      { "help", 0, 0, 'h' },
+					      { 0, 0, 0, 0 } };
 	const char *ip = NULL, *hostname = NULL;
 	bool start = false, autostart = false, dry = false;
 	_cleanup_lock_ int lock_a = -1, lock_b = -1;

@@ -27,8 +27,9 @@ static void used_text(const struct lvm *l, const struct guest *g, char out[24])
 	if (!v)
 		snprintf(out, 24, "missing");
 	else if (v->data_pct >= 0)
-		snprintf(out, 24, "%s", fmt_size((uint64_t)((double)v->size *
-							    v->data_pct / 100)));
+		snprintf(out, 24, "%s",
+			 fmt_size((uint64_t)((double)v->size * v->data_pct /
+					     100)));
 	else
 		snprintf(out, 24, "%s", fmt_size(v->size));
 }
@@ -98,11 +99,11 @@ int cmd_list(int argc, char **argv)
 		printf("%-24s %-8s %-20s %8s %8s %8s  %s\n", g.name,
 		       state_of(g.name), g.template ? g.template : "-",
 		       fmt_size(g.memory), fmt_size(g.disk), used,
-		       !g.n_nics	? "-" :
-		       g.nics[0].ip4	? g.nics[0].ip4 :
-		       g.nics[0].ip6	? g.nics[0].ip6 :
-		       g.nics[0].dhcp	? "dhcp" :
-					  "-");
+		       !g.n_nics        ? "-"
+		       : g.nics[0].ip4  ? g.nics[0].ip4
+		       : g.nics[0].ip6  ? g.nics[0].ip6
+		       : g.nics[0].dhcp ? "dhcp"
+					: "-");
 	}
 	if (top)
 		print_json(top);
@@ -152,9 +153,9 @@ int cmd_info(int argc, char **argv)
 	for (size_t i = 0; i < g.n_nics; i++)
 		printf("network %zu: %s on %s, %s%s%s\n", i, g.nics[i].mac,
 		       g.nics[i].bridge,
-		       g.nics[i].ip4  ? g.nics[i].ip4 :
-		       g.nics[i].dhcp ? "dhcp" :
-					"no IPv4",
+		       g.nics[i].ip4    ? g.nics[i].ip4
+		       : g.nics[i].dhcp ? "dhcp"
+					: "no IPv4",
 		       g.nics[i].ip6 ? ", " : "",
 		       g.nics[i].ip6 ? g.nics[i].ip6 : "");
 	owner = guest_owner_tag(g.name);

@@ -64,9 +64,10 @@ static int ctx_open(struct snap_ctx *c, const char *guest, const char *snap,
 	c->rv = lvm_lv(&c->l, c->g.vg, c->root);
 	c->sv = lvm_lv(&c->l, c->g.vg, c->snap);
 	if (!c->rv || !strv_has(&c->rv->tags, c->owner))
-		return fail(VMB_CONFLICT,
-			    "volume %s/%s is missing or not tagged as this guest's",
-			    c->g.vg, c->root);
+		return fail(
+			VMB_CONFLICT,
+			"volume %s/%s is missing or not tagged as this guest's",
+			c->g.vg, c->root);
 	return 0;
 }
 
@@ -87,9 +88,8 @@ static int take(struct snap_ctx *c)
 	if (c->sv)
 		return fail(VMB_CONFLICT, "guest %s has this snapshot already",
 			    c->g.name);
-	r = lvm_check_space(vg,
-			    cow ? NULL : lvm_lv(&c->l, c->g.vg, c->rv->pool),
-			    cow);
+	r = lvm_check_space(
+		vg, cow ? NULL : lvm_lv(&c->l, c->g.vg, c->rv->pool), cow);
 	if (r >= 0)
 		r = guest_tags(&c->g, "snapshot", &tags);
 	if (r >= 0 && strv_addf(&tags, TAG_TIME "%s", when) < 0)
@@ -97,7 +97,8 @@ static int take(struct snap_ctx *c)
 	if (r >= 0)
 		r = journal_begin("guest", c->g.name, "snapshot", &j);
 	if (r >= 0)
-		r = journal_undo(j, "lv-remove", c->g.vg, c->snap, c->owner, NULL);
+		r = journal_undo(j, "lv-remove", c->g.vg, c->snap, c->owner,
+				 NULL);
 	if (r >= 0)
 		r = lvm_snapshot(c->g.vg, c->root, c->snap, cow, &tags);
 	return r < 0 ? r : journal_commit(&j);
@@ -121,7 +122,8 @@ int cmd_snapshot(int argc, char **argv)
 			return usage_of("snapshot");
 		del = true;
 	}
-	if (argc - optind < 1 || argc - optind > 2 || (del && argc - optind != 2))
+	if (argc - optind < 1 || argc - optind > 2 ||
+	    (del && argc - optind != 2))
 		return usage_of("snapshot");
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
@@ -184,15 +186,16 @@ int cmd_snapshots(int argc, char **argv)
 		json_object_object_add(e, "guest", json_object_new_string(g));
 		json_object_object_add(e, "snapshot",
 				       json_object_new_string(plus + 1));
-		json_object_object_add(e, "created",
-				       json_object_new_string(when ? when : ""));
+		json_object_object_add(
+			e, "created", json_object_new_string(when ? when : ""));
 		json_object_array_add(arr, e);
 	}
 	if (opt_json) {
 		top = json_object_new_object();
 		json_object_object_add(top, "schema", json_object_new_int(1));
 		json_object_object_add(top, "snapshots", arr);
-		puts(json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY));
+		puts(json_object_to_json_string_ext(top,
+						    JSON_C_TO_STRING_PRETTY));
 		json_object_put(top);
 	} else {
 		json_object_put(arr);
@@ -210,7 +213,8 @@ static int rollback_thin(struct snap_ctx *c, struct journal **j)
 	if (!fresh || !old)
 		return oom();
 	if (r >= 0)
-		r = journal_undo(*j, "lv-remove", c->g.vg, fresh, c->owner, NULL);
+		r = journal_undo(*j, "lv-remove", c->g.vg, fresh, c->owner,
+				 NULL);
 	if (r >= 0)
 		r = lvm_snapshot(c->g.vg, c->snap, fresh, 0, &tags);
 	/* Disks only grow: what was added since the snapshot stays. */
@@ -222,18 +226,20 @@ static int rollback_thin(struct snap_ctx *c, struct journal **j)
 	if (r >= 0)
 		r = journal_redo(*j, "lv-remove", c->g.vg, old, c->owner, NULL);
 	if (r >= 0 && c->rv->size > c->sv->size)
-		r = journal_redo(*j, "fs-grow", c->g.vg, c->root, c->owner, NULL);
+		r = journal_redo(*j, "fs-grow", c->g.vg, c->root, c->owner,
+				 NULL);
 	return r < 0 ? r : journal_commit(j);
 }
 
 static int rollback_classic(struct snap_ctx *c, struct journal **j)
 {
 	const char *when = lv_tag(c->sv, TAG_TIME);
-	_cleanup_free_ char *ttag = bh_asprintf(TAG_TIME "%s", when ? when : "");
+	_cleanup_free_ char *ttag =
+		bh_asprintf(TAG_TIME "%s", when ? when : "");
 	_cleanup_free_ char *full = bh_asprintf("%s/%s", c->g.vg, c->snap);
-	_cleanup_free_ char *size = bh_asprintf("%llu",
-					      (unsigned long long)cow_size(c));
-	const char *mark[] = { "lvchange", "-q", "-y", "--addtag",
+	_cleanup_free_ char *size =
+		bh_asprintf("%llu", (unsigned long long)cow_size(c));
+	const char *mark[] = { "lvchange",         "-q", "-y", "--addtag",
 			       "bulkhead.merge=1", full, NULL };
 	int r;
 
@@ -252,7 +258,8 @@ static int rollback_classic(struct snap_ctx *c, struct journal **j)
 				 "bulkhead.merge=1", NULL);
 	if (r >= 0)
 		r = journal_redo(*j, "lv-snapshot", c->g.vg, c->root, c->snap,
-				 size, c->owner, TAG_ROLE "snapshot", ttag, NULL);
+				 size, c->owner, TAG_ROLE "snapshot", ttag,
+				 NULL);
 	return r < 0 ? r : journal_commit(j);
 }
 
@@ -278,27 +285,31 @@ int cmd_rollback(int argc, char **argv)
 	if (r < 0)
 		return r;
 	if (!c.sv || !strv_has(&c.sv->tags, c.owner))
-		return fail(VMB_MISSING,
-			    "guest %s has no snapshot \"%s\"; \"vm-bootstrap snapshots %s\" lists them",
-			    c.g.name, argv[optind + 1], c.g.name);
+		return fail(
+			VMB_MISSING,
+			"guest %s has no snapshot \"%s\"; \"vm-bootstrap snapshots %s\" lists them",
+			c.g.name, argv[optind + 1], c.g.name);
 	if (bhctl_is_running(c.g.name) || lv_is_open(c.rv))
-		return fail(VMB_CONFLICT,
-			    "guest %s is running; stop it first (bhctl shutdown %s)",
-			    c.g.name, c.g.name);
+		return fail(
+			VMB_CONFLICT,
+			"guest %s is running; stop it first (bhctl shutdown %s)",
+			c.g.name, c.g.name);
 	if (!yes && isatty(0)) {
-		fprintf(stderr, "Everything %s wrote since is lost. Type \"yes\": ",
+		fprintf(stderr,
+			"Everything %s wrote since is lost. Type \"yes\": ",
 			c.g.name);
 		yes = fgets(answer, sizeof(answer), stdin) &&
 		      streq(bh_strip(answer), "yes");
 	}
 	if (!yes)
-		return fail(VMB_CONFLICT,
-			    "guest %s is left as it is; --yes rolls back without asking",
-			    c.g.name);
+		return fail(
+			VMB_CONFLICT,
+			"guest %s is left as it is; --yes rolls back without asking",
+			c.g.name);
 	r = journal_begin("guest", c.g.name, "rollback", &j);
 	if (r >= 0)
-		r = lv_is_thin(c.rv) ? rollback_thin(&c, &j) :
-				       rollback_classic(&c, &j);
+		r = lv_is_thin(c.rv) ? rollback_thin(&c, &j)
+				     : rollback_classic(&c, &j);
 	if (r >= 0)
 		note("guest %s is as it was at snapshot %s", c.g.name,
 		     argv[optind + 1]);

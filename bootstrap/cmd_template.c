@@ -35,25 +35,25 @@ struct topts {
 static int parse(int argc, char **argv, struct topts *t)
 {
 	static const struct option opts[] = {
-		{ "name", 1, 0, 'n' },	 { "vg", 1, 0, 'v' },
-		{ "pool", 1, 0, 'p' },	 { "mirror", 1, 0, 'm' },
-		{ "boot", 1, 0, 'b' },	 { "filesystem", 1, 0, 'f' },
-		{ "size", 1, 0, 's' },	 { "network", 1, 0, 'w' },
-		{ "json", 0, 0, 'j' },	 { "recipes", 0, 0, 'r' },
-		{ "yes", 0, 0, 'y' },	 { 0, 0, 0, 0 },
+		{ "name", 1, 0, 'n' }, { "vg", 1, 0, 'v' },
+		{ "pool", 1, 0, 'p' }, { "mirror", 1, 0, 'm' },
+		{ "boot", 1, 0, 'b' }, { "filesystem", 1, 0, 'f' },
+		{ "size", 1, 0, 's' }, { "network", 1, 0, 'w' },
+		{ "json", 0, 0, 'j' }, { "recipes", 0, 0, 'r' },
+		{ "yes", 0, 0, 'y' },  { 0, 0, 0, 0 },
 	};
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
-		const char **p = o == 'n' ? &t->name :
-				 o == 'v' ? &t->vg :
-				 o == 'p' ? &t->pool :
-				 o == 'm' ? &t->mirror :
-				 o == 'b' ? &t->boot :
-				 o == 'f' ? &t->fstype :
-				 o == 's' ? &t->size :
-				 o == 'w' ? &t->network :
-					    NULL;
+		const char **p = o == 'n'   ? &t->name
+				 : o == 'v' ? &t->vg
+				 : o == 'p' ? &t->pool
+				 : o == 'm' ? &t->mirror
+				 : o == 'b' ? &t->boot
+				 : o == 'f' ? &t->fstype
+				 : o == 's' ? &t->size
+				 : o == 'w' ? &t->network
+					    : NULL;
 
 		if (p)
 			*p = optarg;
@@ -102,13 +102,14 @@ static int build(int argc, char **argv)
 	f.boot = o.boot ? o.boot : rec.boot;
 	m.bytes = rec.build_size;
 	if (o.size && parse_size(o.size, 1 << 20, &m.bytes) < 0)
-		return fail(VMB_USAGE, "--size \"%s\": expected as in 2G", o.size);
+		return fail(VMB_USAGE, "--size \"%s\": expected as in 2G",
+			    o.size);
 	m.vg = o.vg;
 	m.pool = o.pool;
 	m.features = rec.features;
-	m.fill = streq(rec.builder, "tiny")   ? fill_tiny :
-		 streq(rec.builder, "debian") ? fill_debian :
-						fill_dnf;
+	m.fill = streq(rec.builder, "tiny")     ? fill_tiny
+		 : streq(rec.builder, "debian") ? fill_debian
+						: fill_dnf;
 	t.disk = rec.disk;
 	t.memory = rec.memory;
 	if (text_opt(&t.name, o.name ? o.name : rec.name) < 0 ||
@@ -128,7 +129,9 @@ static int build(int argc, char **argv)
 static int to_raw(const char *file, char **ret)
 {
 	_cleanup_free_ char *raw = state_path("import.%d.raw", (int)getpid());
-	const char *av[] = { "qemu-img", "convert", "-O", "raw", file, raw, NULL };
+	const char *av[] = {
+		"qemu-img", "convert", "-O", "raw", file, raw, NULL
+	};
 	_cleanup_free_ char *err = NULL;
 	_cleanup_free_ char *dir = state_path(".");
 	int rc;
@@ -138,8 +141,9 @@ static int to_raw(const char *file, char **ret)
 	progress("unpacking the image", 5);
 	rc = bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err);
 	if (rc == 127)
-		return fail(VMB_MISSING,
-			    "qcow2 images need qemu-img; install qemu-utils, or convert to raw");
+		return fail(
+			VMB_MISSING,
+			"qcow2 images need qemu-img; install qemu-utils, or convert to raw");
 	if (rc) {
 		(void)unlink(raw);
 		return fail(VMB_SOURCE, "%s: %s", file,
@@ -163,9 +167,9 @@ static int default_name(const char *file, char **ret)
 			*p = 0;
 		else if (*p == '_')
 			*p = '-';
-	return name_check_template(*ret) < 0 ?
-		       fail(VMB_USAGE, "give the template a name with --name") :
-		       0;
+	return name_check_template(*ret) < 0
+		       ? fail(VMB_USAGE, "give the template a name with --name")
+		       : 0;
 }
 
 static int import(int argc, char **argv)
@@ -253,8 +257,8 @@ static int list(int argc, char **argv)
 	if (r < 0)
 		return r;
 	if (!o.json)
-		printf("%-20s %7s %-6s %-5s %8s %-16s %s\n", "TEMPLATE", "VERSION",
-		       "BOOT", "THIN", "SIZE", "VG", "CREATED");
+		printf("%-20s %7s %-6s %-5s %8s %-16s %s\n", "TEMPLATE",
+		       "VERSION", "BOOT", "THIN", "SIZE", "VG", "CREATED");
 	arr = json_object_new_array();
 	for (size_t i = 0; i < all.n; i++) {
 		const struct tmpl *t = &all.t[i];
@@ -265,9 +269,9 @@ static int list(int argc, char **argv)
 			json_object_array_add(arr, json_tokener_parse(j));
 			continue;
 		}
-		printf("%-20s %7u %-6s %-5s %8s %-16s %s\n", t->name, t->version,
-		       t->boot, t->thin ? "yes" : "no", fmt_size(t->size), t->vg,
-		       t->created ? t->created : "-");
+		printf("%-20s %7u %-6s %-5s %8s %-16s %s\n", t->name,
+		       t->version, t->boot, t->thin ? "yes" : "no",
+		       fmt_size(t->size), t->vg, t->created ? t->created : "-");
 	}
 	if (o.json) {
 		json_object *top = json_object_new_object();
@@ -349,9 +353,12 @@ struct export_job {
 static int export_fn(void *arg)
 {
 	struct export_job *e = arg;
-	const char *av[] = { "tar", "--numeric-owner", "--xattrs",
-			     "--xattrs-include=*", "--acls", "-C", guestfs_mnt(),
-			     "-caf", e->file, ".", NULL };
+	const char *av[] = { "tar",         "--numeric-owner",
+			     "--xattrs",    "--xattrs-include=*",
+			     "--acls",      "-C",
+			     guestfs_mnt(), "-caf",
+			     e->file,       ".",
+			     NULL };
 	_cleanup_free_ char *err = NULL;
 	int r = guestfs_mount(e->dev, e->type, true, true);
 
@@ -398,8 +405,10 @@ static int export_one(int argc, char **argv)
 }
 
 static const struct cmd subs[] = {
-	{ "list", "[--json] [--recipes]", "templates there are, or recipes", list },
-	{ "build", "RECIPE [--name N] [--boot MODE] [--mirror URL] [--vg VG] [--pool P]",
+	{ "list", "[--json] [--recipes]", "templates there are, or recipes",
+	  list },
+	{ "build",
+	  "RECIPE [--name N] [--boot MODE] [--mirror URL] [--vg VG] [--pool P]",
 	  "make a template from a recipe", build },
 	{ "import", "FILE [--name N] [--boot MODE] [--size SIZE] [--vg VG]",
 	  "from a root tarball, OCI image or disk image", import },

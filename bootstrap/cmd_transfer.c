@@ -22,7 +22,7 @@
 
 #define META_NAME "bulkhead-guest.json"
 #define DISK_NAME "root.img"
-#define CHUNK	  (1u << 20)
+#define CHUNK     (1u << 20)
 
 static int add_text(struct archive *a, const char *name, const char *text)
 {
@@ -36,9 +36,9 @@ static int add_text(struct archive *a, const char *name, const char *text)
 	archive_entry_set_perm(e, 0600);
 	r = archive_write_header(a, e);
 	archive_entry_free(e);
-	return r != ARCHIVE_OK || archive_write_data(a, text, n) != (ssize_t)n ?
-		       -EIO :
-		       0;
+	return r != ARCHIVE_OK || archive_write_data(a, text, n) != (ssize_t)n
+		       ? -EIO
+		       : 0;
 }
 
 static bool all_zero(const char *p, size_t n)
@@ -65,7 +65,8 @@ static int add_disk(struct archive *a, const char *dev)
 	archive_entry_set_perm(e, 0600);
 	for (int pass = 0; pass < 2 && r >= 0; pass++) {
 		for (off = 0; r >= 0 && off < size; off += CHUNK) {
-			size_t n = size - off < CHUNK ? (size_t)(size - off) : CHUNK;
+			size_t n = size - off < CHUNK ? (size_t)(size - off)
+						      : CHUNK;
 
 			if (pread(fd, chunk, n, (off_t)off) != (ssize_t)n)
 				r = -EIO;
@@ -86,9 +87,9 @@ static int add_disk(struct archive *a, const char *dev)
 	progress_end();
 	archive_entry_free(e);
 	return r < 0 ? fail(VMB_FAILED, "cannot write the disk: %s",
-			    archive_error_string(a) ? archive_error_string(a) :
-						      strerror(-r)) :
-		       0;
+			    archive_error_string(a) ? archive_error_string(a)
+						    : strerror(-r))
+		     : 0;
 }
 
 /* The rename that publishes it must not get to the disk first. */
@@ -190,8 +191,8 @@ int cmd_export(int argc, char **argv)
 		return r;
 	/* The journal needs a path that means the same in the next run. */
 	cwd = getcwd(NULL, 0);
-	file = *argv[2] == '/' ? strdup(argv[2]) :
-				 bh_asprintf("%s/%s", cwd ? cwd : "", argv[2]);
+	file = *argv[2] == '/' ? strdup(argv[2])
+			       : bh_asprintf("%s/%s", cwd ? cwd : "", argv[2]);
 	r = file ? export_guest(&g, file) : oom();
 	if (r >= 0)
 		note("guest %s is exported to %s", g.name, file);
@@ -226,9 +227,9 @@ static int read_meta(const char *file, struct guest *ret)
 	}
 	if (a)
 		archive_read_free(a);
-	return r < 0 ? fail(VMB_SOURCE, "%s is not an exported guest, or damaged",
-			    file) :
-		       0;
+	return r < 0 ? fail(VMB_SOURCE,
+			    "%s is not an exported guest, or damaged", file)
+		     : 0;
 }
 
 static int restore_disk(const char *dev, void *arg)
@@ -254,8 +255,8 @@ static int restore_disk(const char *dev, void *arg)
 		}
 	if (!found || r != ARCHIVE_EOF)
 		r = fail(VMB_SOURCE, "%s: damaged: %s", file,
-			 a && archive_error_string(a) ? archive_error_string(a) :
-							"no disk in it");
+			 a && archive_error_string(a) ? archive_error_string(a)
+						      : "no disk in it");
 	else
 		r = fsync(fd) < 0 ? fail(VMB_FAILED, "%s: %m", dev) : 0;
 	if (a)
@@ -279,7 +280,9 @@ static int new_identity(struct guest *g)
 static int import_guest(struct guest *g, const char *file, const char *name,
 			bool keep, const char *vg, const char *pool)
 {
-	struct make_req q = { .g = g, .kind = SRC_STREAM, .stream = restore_disk,
+	struct make_req q = { .g = g,
+			      .kind = SRC_STREAM,
+			      .stream = restore_disk,
 			      .stream_arg = (void *)(uintptr_t)file };
 	uint64_t was = g->disk;
 	int r;
@@ -293,23 +296,26 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 		if (r < 0)
 			return r;
 	}
-	if (streq(g->boot, "host") && g->kernel && access(g->kernel, R_OK) < 0) {
+	if (streq(g->boot, "host") && g->kernel &&
+	    access(g->kernel, R_OK) < 0) {
 		_cleanup_free_ char *extra = TAKE_PTR(g->extra);
 
 		free(g->kernel);
 		free(g->ramdisk);
 		g->kernel = g->ramdisk = NULL;
-		r = guest_choose_kernel(g, extra && bh_startswith(extra, "console=hvc0 ") ?
-						   extra + 13 :
-						   "");
+		r = guest_choose_kernel(
+			g, extra && bh_startswith(extra, "console=hvc0 ")
+				   ? extra + 13
+				   : "");
 		if (r < 0)
 			return r;
 	}
 	for (size_t i = 0; i < g->n_nics; i++)
 		if (guest_mac_taken(g->nics[i].mac, name))
-			return fail(VMB_CONFLICT,
-				    "MAC address %s belongs to another guest; leave --keep-identity out",
-				    g->nics[i].mac);
+			return fail(
+				VMB_CONFLICT,
+				"MAC address %s belongs to another guest; leave --keep-identity out",
+				g->nics[i].mac);
 	q.keep_identity = keep;
 	q.src_bytes = was;
 	q.want_vg = vg;

@@ -15,15 +15,24 @@ static struct {
 	const char *key;
 	char *value;
 } settings[] = {
-	{ "volume-group", NULL }, { "thin-pool", NULL },
-	{ "bridge", NULL },	  { "template", NULL },
-	{ "memory", NULL },	  { "vcpus", NULL },
-	{ "disk", NULL },	  { "swap", NULL },
-	{ "pool-data-limit", NULL }, { "pool-metadata-limit", NULL },
-	{ "gateway", NULL },	  { "netmask", NULL },
-	{ "dns", NULL },	  { "ssh-key", NULL },
-	{ "role-path", NULL },	  { "wait-timeout", NULL },
-	{ "mirror", NULL },	  { "wipe", NULL },
+	{ "volume-group", NULL },
+	{ "thin-pool", NULL },
+	{ "bridge", NULL },
+	{ "template", NULL },
+	{ "memory", NULL },
+	{ "vcpus", NULL },
+	{ "disk", NULL },
+	{ "swap", NULL },
+	{ "pool-data-limit", NULL },
+	{ "pool-metadata-limit", NULL },
+	{ "gateway", NULL },
+	{ "netmask", NULL },
+	{ "dns", NULL },
+	{ "ssh-key", NULL },
+	{ "role-path", NULL },
+	{ "wait-timeout", NULL },
+	{ "mirror", NULL },
+	{ "wipe", NULL },
 };
 
 struct reading {

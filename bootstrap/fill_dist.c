@@ -23,7 +23,7 @@ struct watch {
 		const char *text;
 		unsigned int pct;
 		const char *phase;
-	} *phase;
+	} * phase;
 	size_t n;
 	char error[400], last[200];
 	bool sure, more;
@@ -91,9 +91,12 @@ static void watch_line(const char *line, void *arg)
  */
 static int host_mirrors(const struct recipe *r, struct strv *ret)
 {
-	const char *av[] = { "apt-get", "indextargets", "--format",
+	const char *av[] = { "apt-get",
+			     "indextargets",
+			     "--format",
 			     "$(ORIGIN) $(RELEASE) $(REPO_URI)",
-			     "Created-By: Packages", NULL };
+			     "Created-By: Packages",
+			     NULL };
 	_cleanup_free_ char *out = NULL, *base = NULL, *security = NULL;
 	bool updates = false;
 	char *save = NULL;
@@ -116,9 +119,10 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 				base = strdup(uri);
 		}
 	if (!base)
-		return fail(VMB_SOURCE,
-			    "the host's apt knows no %s archive; run apt-get update if it never was, or give one with --mirror URL or mirror = in bootstrap.conf",
-			    r->distribution);
+		return fail(
+			VMB_SOURCE,
+			"the host's apt knows no %s archive; run apt-get update if it never was, or give one with --mirror URL or mirror = in bootstrap.conf",
+			r->distribution);
 	rc = strv_addf(ret, "deb %s %s %s", base, r->suite, r->components);
 	if (rc >= 0 && updates)
 		rc = strv_addf(ret, "deb %s %s-updates %s", base, r->suite,
@@ -165,9 +169,10 @@ static bool wants_kernel(const struct fill_recipe *f)
 
 static int source_failed(const char *program, int rc, const struct watch *w)
 {
-	return fail(VMB_SOURCE,
-		    "%s failed (exit code %d): %s; check the network and the mirror (--mirror URL), VM_BOOTSTRAP_VERBOSE=1 shows all it says",
-		    program, rc, *w->error ? w->error : w->last);
+	return fail(
+		VMB_SOURCE,
+		"%s failed (exit code %d): %s; check the network and the mirror (--mirror URL), VM_BOOTSTRAP_VERBOSE=1 shows all it says",
+		program, rc, *w->error ? w->error : w->last);
 }
 
 static int run_debootstrap(const struct fill_recipe *f, const char *mnt,
@@ -186,8 +191,10 @@ static int run_debootstrap(const struct fill_recipe *f, const char *mnt,
 		if (strstr(words.v[i], ":/"))
 			url = words.v[i];
 	{
-		const char *av[] = { "debootstrap", "--variant=minbase", inc,
-				     f->recipe->suite, mnt, url, NULL };
+		const char *av[] = { "debootstrap", "--variant=minbase",
+				     inc,           f->recipe->suite,
+				     mnt,           url,
+				     NULL };
 
 		rc = bh_run_lines(av, BH_RUN_TIED, watch_line, w);
 	}
@@ -214,7 +221,8 @@ static int run_mmdebstrap(const struct fill_recipe *f, const char *mnt,
 		rc = strv_add(&av, mirrors->v[i]);
 	if (rc < 0)
 		return oom();
-	rc = bh_run_lines((const char *const *)av.v, BH_RUN_TIED, watch_line, w);
+	rc = bh_run_lines((const char *const *)av.v, BH_RUN_TIED, watch_line,
+			  w);
 	return rc ? source_failed("mmdebstrap", rc, w) : 0;
 }
 
@@ -228,7 +236,8 @@ static int run_steps(const struct fill_recipe *f, const char *mnt)
 		progress("running the recipe's steps", 92);
 		rc = guestfs_shell(f->recipe->run.v[i], NULL, NULL);
 		if (rc)
-			r = fail(VMB_FAILED, "%s: step \"%s\" failed (exit code %d)",
+			r = fail(VMB_FAILED,
+				 "%s: step \"%s\" failed (exit code %d)",
 				 f->recipe->path, f->recipe->run.v[i], rc);
 	}
 	return r;
@@ -250,8 +259,12 @@ int fill_debian(const char *mnt, void *arg)
 	const struct fill_recipe *f = arg;
 	_cleanup_strv_ struct strv mirrors = { 0 };
 	_cleanup_free_ char *include = NULL;
-	struct watch w = { (const void *)deb_phases, ARRAY_SIZE(deb_phases),
-			   "", "", false, false };
+	struct watch w = { (const void *)deb_phases,
+			   ARRAY_SIZE(deb_phases),
+			   "",
+			   "",
+			   false,
+			   false };
 	int r;
 
 	if (!f->recipe->distribution || !f->recipe->suite)
@@ -270,9 +283,10 @@ int fill_debian(const char *mnt, void *arg)
 	else if (bh_have_program("debootstrap"))
 		r = run_debootstrap(f, mnt, include, &mirrors, &w);
 	else
-		r = fail(VMB_MISSING,
-			 "building %s needs mmdebstrap or debootstrap; install one of them",
-			 f->recipe->name);
+		r = fail(
+			VMB_MISSING,
+			"building %s needs mmdebstrap or debootstrap; install one of them",
+			f->recipe->name);
 	return r < 0 ? r : finish(f, mnt);
 }
 
@@ -280,13 +294,17 @@ int fill_dnf(const char *mnt, void *arg)
 {
 	const struct fill_recipe *f = arg;
 	_cleanup_strv_ struct strv av = { 0 };
-	struct watch w = { (const void *)dnf_phases, ARRAY_SIZE(dnf_phases),
-			   "", "", false, false };
+	struct watch w = { (const void *)dnf_phases,
+			   ARRAY_SIZE(dnf_phases),
+			   "",
+			   "",
+			   false,
+			   false };
 	const char *mirror = f->mirror ? f->mirror : f->recipe->mirror;
 	const struct strv *lists[] = { &f->recipe->packages,
-				       wants_kernel(f) ?
-					       &f->recipe->boot_packages :
-					       NULL };
+				       wants_kernel(f)
+					       ? &f->recipe->boot_packages
+					       : NULL };
 	int r;
 
 	if (!bh_have_program("dnf"))
@@ -301,11 +319,14 @@ int fill_dnf(const char *mnt, void *arg)
 	if (r >= 0 && f->recipe->suite)
 		r = strv_addf(&av, "--releasever=%s", f->recipe->suite);
 	if (r >= 0 && mirror) {
-		r = strv_split(&av, "--disablerepo=* --enablerepo=bulkhead", " ");
+		r = strv_split(&av, "--disablerepo=* --enablerepo=bulkhead",
+			       " ");
 		if (r >= 0)
-			r = strv_addf(&av, "--repofrompath=bulkhead,%s", mirror);
+			r = strv_addf(&av, "--repofrompath=bulkhead,%s",
+				      mirror);
 		/* A directory of one's own has no key. */
-		if (r >= 0 && (bh_startswith(mirror, "/") || bh_startswith(mirror, "file:")))
+		if (r >= 0 && (bh_startswith(mirror, "/") ||
+			       bh_startswith(mirror, "file:")))
 			r = strv_add(&av, "--setopt=bulkhead.gpgcheck=0");
 	}
 	if (r >= 0)
@@ -319,7 +340,8 @@ int fill_dnf(const char *mnt, void *arg)
 	if (r < 0)
 		return r;
 	progress("resolving dependencies", 2);
-	r = bh_run_lines((const char *const *)av.v, BH_RUN_TIED, watch_line, &w);
+	r = bh_run_lines((const char *const *)av.v, BH_RUN_TIED, watch_line,
+			 &w);
 	if (r)
 		return source_failed("dnf", r, &w);
 	for (size_t i = 0; i < f->recipe->run.n; i++) {

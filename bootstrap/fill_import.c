@@ -48,8 +48,8 @@ int import_measure(const char *file, uint64_t *ret_bytes)
 	int r;
 
 	if (!a)
-		return fail(VMB_SOURCE, "%s: neither a tar archive nor a disk image",
-			    file);
+		return fail(VMB_SOURCE,
+			    "%s: neither a tar archive nor a disk image", file);
 	progress("reading the archive", 0);
 	while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK ||
 	       r == ARCHIVE_WARN) {
@@ -80,7 +80,8 @@ static bool whiteout(const char *path)
 	if (streq(base, ".wh..wh..opq"))
 		victim = bh_asprintf("/%.*s", (int)(base - path), path);
 	else
-		victim = bh_asprintf("/%.*s%s", (int)(base - path), path, base + 4);
+		victim = bh_asprintf("/%.*s%s", (int)(base - path), path,
+				     base + 4);
 	if (victim && !strstr(victim, "..") && strlen(victim) > 1)
 		(void)rm_rf(victim);
 	if (victim && streq(base, ".wh..wh..opq"))
@@ -155,8 +156,8 @@ static const char *str(json_object *o, const char *key)
 {
 	json_object *v;
 
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) :
-						       NULL;
+	return json_object_object_get_ex(o, key, &v) ? json_object_get_string(v)
+						     : NULL;
 }
 
 /* "sha256:HEX" -> the blob's path; refuses anything else. */
@@ -179,7 +180,8 @@ static int find_layers(struct strv *ret)
 	if (docker) {
 		o = json_object_array_get_idx(man, 0);
 		if (o && json_object_object_get_ex(o, "Layers", &arr))
-			for (size_t i = 0; i < json_object_array_length(arr); i++) {
+			for (size_t i = 0; i < json_object_array_length(arr);
+			     i++) {
 				const char *l = json_object_get_string(
 					json_object_array_get_idx(arr, i));
 
@@ -198,8 +200,9 @@ static int find_layers(struct strv *ret)
 		for (size_t i = 0; i < json_object_array_length(arr); i++) {
 			json_object *m = json_object_array_get_idx(arr, i), *pl;
 
-			if (!best || (json_object_object_get_ex(m, "platform", &pl) &&
-				      streq(str(pl, "architecture"), "amd64")))
+			if (!best ||
+			    (json_object_object_get_ex(m, "platform", &pl) &&
+			     streq(str(pl, "architecture"), "amd64")))
 				best = m;
 		}
 		free(p);
@@ -209,8 +212,8 @@ static int find_layers(struct strv *ret)
 	}
 	if (idx && json_object_object_get_ex(idx, "layers", &arr))
 		for (size_t i = 0; i < json_object_array_length(arr); i++) {
-			_cleanup_free_ char *b = blob_path(
-				str(json_object_array_get_idx(arr, i), "digest"));
+			_cleanup_free_ char *b = blob_path(str(
+				json_object_array_get_idx(arr, i), "digest"));
 
 			if (b)
 				(void)strv_add(ret, b);
@@ -227,12 +230,13 @@ static int apply_layers(const char *name)
 	if (find_layers(&layers) < 0)
 		return fail(VMB_SOURCE, "%s: an image without layers", name);
 	for (size_t i = 0; r >= 0 && i < layers.n; i++) {
-		_cleanup_close_ int fd = open(layers.v[i], O_RDONLY | O_CLOEXEC);
+		_cleanup_close_ int fd =
+			open(layers.v[i], O_RDONLY | O_CLOEXEC);
 
 		progress("applying layers", (unsigned int)(i * 100 / layers.n));
 		r = fd < 0 ? fail(VMB_SOURCE, "%s: layer %s is missing", name,
-				  layers.v[i]) :
-			     unpack(fd, name, true, "/");
+				  layers.v[i])
+			   : unpack(fd, name, true, "/");
 	}
 	(void)rm_rf("/.import");
 	return r;
@@ -271,7 +275,8 @@ static int lift_rootfs(void)
 	if (access("/etc", F_OK) == 0 || !(d = opendir("/rootfs")))
 		return 0;
 	while ((de = readdir(d))) {
-		_cleanup_free_ char *from = bh_asprintf("/rootfs/%s", de->d_name);
+		_cleanup_free_ char *from =
+			bh_asprintf("/rootfs/%s", de->d_name);
 		_cleanup_free_ char *to = bh_asprintf("/%s", de->d_name);
 
 		if (!streq(de->d_name, ".") && !streq(de->d_name, "..") &&
@@ -290,9 +295,10 @@ static int check_root(const char *name)
 	if (access("/etc", F_OK) < 0 ||
 	    (access("/sbin/init", F_OK) < 0 && access("/bin/sh", F_OK) < 0 &&
 	     access("/usr/bin/sh", F_OK) < 0))
-		return fail(VMB_SOURCE,
-			    "%s: this is not a root file system (no /etc, or neither init nor shell)",
-			    name);
+		return fail(
+			VMB_SOURCE,
+			"%s: this is not a root file system (no /etc, or neither init nor shell)",
+			name);
 	return 0;
 }
 
@@ -300,8 +306,8 @@ static int finish(const char *mnt, const struct fill_import *f)
 {
 	int r = fill_guest_tools(mnt);
 
-	return r < 0 || streq(f->boot, "host") ? r :
-						  fill_boot_menu(mnt, *f->uuid);
+	return r < 0 || streq(f->boot, "host") ? r
+					       : fill_boot_menu(mnt, *f->uuid);
 }
 
 int fill_tar(const char *mnt, void *arg)
@@ -334,8 +340,10 @@ int fill_tar(const char *mnt, void *arg)
 static int copy_tree(const char *from, const char *to)
 {
 	_cleanup_free_ char *src = bh_asprintf("%s/.", from);
-	const char *av[] = { "cp", "-a", "--one-file-system", "--reflink=never",
-			     src,  to,	 NULL };
+	const char *av[] = {
+		"cp", "-a", "--one-file-system", "--reflink=never", src,
+		to,   NULL
+	};
 	_cleanup_free_ char *err = NULL;
 
 	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err))
@@ -366,9 +374,9 @@ int fill_image(const char *mnt, void *arg)
 	r = guestfs_enter();
 	if (r >= 0) {
 		(void)unlink("/etc/fstab");
-		r = img.root_uuid[0] && *f->uuid ?
-			    image_fix_uuids(img.root_uuid, *f->uuid) :
-			    0;
+		r = img.root_uuid[0] && *f->uuid
+			    ? image_fix_uuids(img.root_uuid, *f->uuid)
+			    : 0;
 		if (guestfs_leave() < 0)
 			r = -VMB_FAILED;
 	}

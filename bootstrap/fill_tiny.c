@@ -149,7 +149,7 @@ static int copy_program(const char *from, const char *mnt, const char *to)
 
 static int install_links(const char *mnt)
 {
-	const char *av[] = { "chroot",	  mnt,	"/bin/busybox",
+	const char *av[] = { "chroot",    mnt,  "/bin/busybox",
 			     "--install", "-s", NULL };
 
 	return bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL);
@@ -157,10 +157,11 @@ static int install_links(const char *mnt)
 
 int fill_tiny(const char *mnt, void *arg __unused_arg)
 {
-	static const char *const dirs[] = { "bin", "sbin", "etc", "proc", "sys",
-					    "dev", "run", "tmp", "root", "mnt",
-					    "usr", "usr/bin", "usr/sbin", "var",
-					    "var/log", "home", "lib" };
+	static const char *const dirs[] = {
+		"bin",      "sbin", "etc",     "proc", "sys", "dev",
+		"run",      "tmp",  "root",    "mnt",  "usr", "usr/bin",
+		"usr/sbin", "var",  "var/log", "home", "lib"
+	};
 	_cleanup_free_ char *console = bh_asprintf("%s/dev/console", mnt);
 	_cleanup_free_ char *null = bh_asprintf("%s/dev/null", mnt);
 	const char *bb = find_busybox();
@@ -168,23 +169,26 @@ int fill_tiny(const char *mnt, void *arg __unused_arg)
 
 	progress("filling in busybox", 40);
 	if (!bb)
-		return fail(VMB_MISSING,
-			    "the tiny template needs a static busybox; install busybox-static");
+		return fail(
+			VMB_MISSING,
+			"the tiny template needs a static busybox; install busybox-static");
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		_cleanup_free_ char *d = bh_asprintf("%s/%s", mnt, dirs[i]);
 
-		if (!d || bh_mkdir_p(d, streq(dirs[i], "tmp")  ? 01777 :
-				     streq(dirs[i], "root") ? 0700 :
-							      0755) < 0)
+		if (!d || bh_mkdir_p(d, streq(dirs[i], "tmp")    ? 01777
+					: streq(dirs[i], "root") ? 0700
+								 : 0755) < 0)
 			return fail(VMB_FAILED, "cannot make %s: %m", d);
 	}
 	r = copy_program(bb, mnt, "bin/busybox");
 	if (r >= 0 && install_links(mnt) != 0)
 		r = fail(VMB_FAILED, "busybox --install failed");
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(files); i++) {
-		_cleanup_free_ char *p = bh_asprintf("%s/%s", mnt, files[i].path);
+		_cleanup_free_ char *p =
+			bh_asprintf("%s/%s", mnt, files[i].path);
 
-		if (!p || bh_fill_file(p, files[i].text, strlen(files[i].text), files[i].mode) < 0)
+		if (!p || bh_fill_file(p, files[i].text, strlen(files[i].text),
+				       files[i].mode) < 0)
 			r = fail(VMB_FAILED, "cannot write %s: %m", p);
 	}
 	if (r >= 0)

@@ -57,7 +57,8 @@ static int install_tools(const char *helper, size_t n)
 					      0755);
 
 		if (fd < 0 || write(fd, helper, n) != (ssize_t)n)
-			return fail(VMB_FAILED, "cannot install guest-ready: %m");
+			return fail(VMB_FAILED,
+				    "cannot install guest-ready: %m");
 	}
 	r = inguest_write("/etc/systemd/system/bulkhead-ready.service",
 			  ready_unit, 0644);
@@ -70,9 +71,11 @@ static int install_tools(const char *helper, size_t n)
 	(void)mkdir("/etc/systemd/system/multi-user.target.wants", 0755);
 	if (r >= 0 &&
 	    symlink("/etc/systemd/system/bulkhead-ready.service",
-		    "/etc/systemd/system/multi-user.target.wants/bulkhead-ready.service") < 0 &&
+		    "/etc/systemd/system/multi-user.target.wants/bulkhead-ready.service") <
+		    0 &&
 	    errno != EEXIST)
-		r = fail(VMB_FAILED, "cannot enable bulkhead-ready.service: %m");
+		r = fail(VMB_FAILED,
+			 "cannot enable bulkhead-ready.service: %m");
 	return r;
 }
 
@@ -124,8 +127,9 @@ static int write_menu(const char *uuid)
 		if (access(menus[i], F_OK) == 0)
 			return 0;
 	if (!ver)
-		return fail(VMB_FAILED,
-			    "boot mode disk: no kernel was installed in the template (boot-packages in the recipe)");
+		return fail(
+			VMB_FAILED,
+			"boot mode disk: no kernel was installed in the template (boot-packages in the recipe)");
 	deb = bh_asprintf("/boot/initrd.img-%s", ver);
 	el = bh_asprintf("/boot/initramfs-%s.img", ver);
 	return inguest_writef(

@@ -114,9 +114,9 @@ static int tool(const char *const argv[], int ok_max)
 	if (rc == 127)
 		return fail(VMB_MISSING, "%s is not installed", argv[0]);
 	return fail(VMB_FAILED, "%s: %s", argv[0],
-		    err && *bh_strip(err) ? bh_strip(err) :
-		    out		      ? bh_strip(out) :
-						"failed");
+		    err && *bh_strip(err) ? bh_strip(err)
+		    : out                 ? bh_strip(out)
+					  : "failed");
 }
 
 int fs_make(const char *dev, const char *type, const char *uuid,
@@ -124,14 +124,27 @@ int fs_make(const char *dev, const char *type, const char *uuid,
 {
 	_cleanup_free_ char *m = bh_asprintf("uuid=%s", uuid);
 	const char *ext[] = {
-		"mke2fs", "-q", "-F", "-t", type, "-U", uuid, "-m", "1", "-O",
+		"mke2fs",
+		"-q",
+		"-F",
+		"-t",
+		type,
+		"-U",
+		uuid,
+		"-m",
+		"1",
+		"-O",
 		features ? features : "metadata_csum,metadata_csum_seed,64bit",
-		"-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", dev,
+		"-E",
+		"lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+		dev,
 		NULL
 	};
-	const char *xfs[] = { "mkfs.xfs", "-q", "-f", "-K", "-m", m, dev, NULL };
-	const char *btr[] = { "mkfs.btrfs", "-q", "-f", "-K", "-U",
-			      uuid,	    dev,  NULL };
+	const char *xfs[] = {
+		"mkfs.xfs", "-q", "-f", "-K", "-m", m, dev, NULL
+	};
+	const char *btr[] = { "mkfs.btrfs", "-q", "-f", "-K",
+			      "-U",         uuid, dev,  NULL };
 
 	if (!m)
 		return oom();
@@ -214,8 +227,9 @@ static int copy_range(int in, int out, uint64_t off, uint64_t len, char *chunk,
 		if (r <= 0)
 			return r < 0 ? -errno : -EIO;
 		for (ssize_t done = 0; done < r;) {
-			ssize_t w = pwrite(out, chunk + done, (size_t)(r - done),
-					   (off_t)off + done);
+			ssize_t w =
+				pwrite(out, chunk + done, (size_t)(r - done),
+				       (off_t)off + done);
 
 			if (w < 0)
 				return -errno;
@@ -262,7 +276,9 @@ static int copy_ext(ext2_filsys fs, int in, int out, char *chunk, size_t max,
 int fs_copy(const char *src, const char *dst, const char *type,
 	    const char *label)
 {
-	enum { MAX = 1 << 20 };
+	enum {
+		MAX = 1 << 20
+	};
 	_cleanup_close_ int in = open(src, O_RDONLY | O_CLOEXEC);
 	_cleanup_close_ int out = open(dst, O_WRONLY | O_CLOEXEC);
 	_cleanup_free_ char *chunk = malloc(MAX);
@@ -276,16 +292,16 @@ int fs_copy(const char *src, const char *dst, const char *type,
 	if (type && bh_startswith(type, "ext") &&
 	    ext2fs_open(src, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0,
 			0, unix_io_manager, &fs) == 0) {
-		r = ext2fs_read_block_bitmap(fs) ?
-			    -EIO :
-			    copy_ext(fs, in, out, chunk, MAX, label);
+		r = ext2fs_read_block_bitmap(fs)
+			    ? -EIO
+			    : copy_ext(fs, in, out, chunk, MAX, label);
 		(void)ext2fs_close_free(&fs);
 	} else {
 		if (fs_device_size(src, &len) < 0)
 			return -VMB_FAILED;
 		for (uint64_t off = 0; r >= 0 && off < len; off += 32u << 20) {
-			uint64_t n = len - off < 32u << 20 ? len - off :
-							     32u << 20;
+			uint64_t n =
+				len - off < 32u << 20 ? len - off : 32u << 20;
 
 			progress(label, (unsigned int)(off * 100 / len));
 			r = copy_range(in, out, off, n, chunk, MAX);
@@ -303,7 +319,9 @@ int fs_copy(const char *src, const char *dst, const char *type,
 /* The header of swapon(2): one page, signature in its last ten bytes. */
 int fs_write_swap(const char *dev, const uint8_t uuid[16])
 {
-	enum { PAGE = 4096 };
+	enum {
+		PAGE = 4096
+	};
 	_cleanup_close_ int fd = open(dev, O_RDWR | O_CLOEXEC);
 	uint8_t page[PAGE] = { 0 };
 	uint32_t version = 1, last;
@@ -335,8 +353,8 @@ int fs_wipe(const char *dev, const char *label)
 	if (fs_device_size(dev, &size) < 0)
 		return -VMB_FAILED;
 	for (uint64_t off = 0; off < size; off += step) {
-		uint64_t range[2] = { off, size - off < step ? size - off :
-							       step };
+		uint64_t range[2] = { off,
+				      size - off < step ? size - off : step };
 
 		progress(label, (unsigned int)(off * 100 / size));
 		if (ioctl(fd, BLKZEROOUT, range) < 0)

@@ -113,17 +113,21 @@ char *guest_to_json(const struct guest *g)
 	put(o, "kernel", g->kernel);
 	put(o, "ramdisk", g->ramdisk);
 	put(o, "extra", g->extra);
-	json_object_object_add(o, "memory", json_object_new_int64((int64_t)g->memory));
-	json_object_object_add(o, "disk", json_object_new_int64((int64_t)g->disk));
-	json_object_object_add(o, "swap", json_object_new_int64((int64_t)g->swap));
+	json_object_object_add(o, "memory",
+			       json_object_new_int64((int64_t)g->memory));
+	json_object_object_add(o, "disk",
+			       json_object_new_int64((int64_t)g->disk));
+	json_object_object_add(o, "swap",
+			       json_object_new_int64((int64_t)g->swap));
 	json_object_object_add(o, "vcpus", json_object_new_int((int)g->vcpus));
 	json_object_object_add(o, "thin", json_object_new_boolean(g->thin));
 	for (size_t i = 0; i < g->n_nics; i++)
 		json_object_array_add(nics, nic_json(&g->nics[i]));
 	json_object_object_add(o, "nics", nics);
-	text = bh_asprintf("%s\n", json_object_to_json_string_ext(
-					 o, JSON_C_TO_STRING_PRETTY |
-						    JSON_C_TO_STRING_NOSLASHESCAPE));
+	text = bh_asprintf("%s\n",
+			   json_object_to_json_string_ext(
+				   o, JSON_C_TO_STRING_PRETTY |
+					      JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 	return text;
 }
@@ -144,8 +148,8 @@ static int64_t get_num(json_object *o, const char *key)
 {
 	json_object *v;
 
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) :
-						       0;
+	return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v)
+						     : 0;
 }
 
 static void parse_nic(json_object *o, struct nic *n)
@@ -163,9 +167,10 @@ static void parse_nic(json_object *o, struct nic *n)
 	n->vlan = (unsigned int)get_num(o, "vlan");
 	if (json_object_object_get_ex(o, "dns", &dns))
 		for (size_t i = 0; i < json_object_array_length(dns); i++)
-			(void)strv_add(&n->dns,
-				       json_object_get_string(
-					       json_object_array_get_idx(dns, i)));
+			(void)strv_add(
+				&n->dns,
+				json_object_get_string(
+					json_object_array_get_idx(dns, i)));
 }
 
 int guest_parse(const char *json, struct guest *g)
@@ -194,8 +199,8 @@ int guest_parse(const char *json, struct guest *g)
 	g->vcpus = (unsigned int)get_num(o, "vcpus");
 	g->thin = get_num(o, "thin");
 	if (json_object_object_get_ex(o, "nics", &nics))
-		for (size_t i = 0; i < json_object_array_length(nics) &&
-				   g->n_nics < MAX_NICS;
+		for (size_t i = 0;
+		     i < json_object_array_length(nics) && g->n_nics < MAX_NICS;
 		     i++)
 			parse_nic(json_object_array_get_idx(nics, i),
 				  &g->nics[g->n_nics++]);
@@ -217,15 +222,18 @@ int guest_load(const char *name, struct guest *ret)
 		return oom();
 	r = bh_read_file(path, 1 << 20, &text, NULL);
 	if (r == -ENOENT && guest_exists(name))
-		return fail(VMB_CONFLICT,
-			    "guest %s was not made by vm-bootstrap; its volumes are left alone",
-			    name);
+		return fail(
+			VMB_CONFLICT,
+			"guest %s was not made by vm-bootstrap; its volumes are left alone",
+			name);
 	if (r == -ENOENT)
-		return fail(VMB_MISSING,
-			    "there is no guest \"%s\"; \"vm-bootstrap list\" shows those there are",
-			    name);
+		return fail(
+			VMB_MISSING,
+			"there is no guest \"%s\"; \"vm-bootstrap list\" shows those there are",
+			name);
 	if (r < 0)
-		return fail(VMB_FAILED, "cannot read %s: %s", path, strerror(-r));
+		return fail(VMB_FAILED, "cannot read %s: %s", path,
+			    strerror(-r));
 	if (guest_parse(text, ret) < 0)
 		return fail(VMB_FAILED, "%s is damaged (not a guest's JSON)",
 			    path);
@@ -272,9 +280,10 @@ char *guest_to_cfg(const struct guest *g)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	buf_addf(&b, "# Guest %s, made by vm-bootstrap from %s at %s.\n"
-		     "# xl.cfg syntax; this file is yours to edit.\n"
-		     "name = \"%s\"\nuuid = \"%s\"\nmemory = %llu\nvcpus = %u\n\n",
+	buf_addf(&b,
+		 "# Guest %s, made by vm-bootstrap from %s at %s.\n"
+		 "# xl.cfg syntax; this file is yours to edit.\n"
+		 "name = \"%s\"\nuuid = \"%s\"\nmemory = %llu\nvcpus = %u\n\n",
 		 g->name, g->template ? g->template : "?", g->created, g->name,
 		 g->uuid, (unsigned long long)(g->memory >> 20), g->vcpus);
 	if (streq(g->boot, "disk")) {
@@ -297,8 +306,9 @@ char *guest_to_cfg(const struct guest *g)
 	for (size_t i = 0; i < g->n_nics; i++)
 		buf_addf(&b, "%s 'mac=%s,bridge=%s'", i ? ",\n       " : "",
 			 g->nics[i].mac, g->nics[i].bridge);
-	buf_addf(&b, " ]\n\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n"
-		     "on_crash = \"restart\"\n");
+	buf_addf(&b,
+		 " ]\n\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n"
+		 "on_crash = \"restart\"\n");
 	return TAKE_PTR(b.s);
 }
 
@@ -309,10 +319,10 @@ static int newest_domu(struct guest *g)
 	int n = scandir(dir, &list, NULL, versionsort);
 
 	for (int i = n - 1; i >= 0; i--) {
-		_cleanup_free_ char *k = bh_asprintf("%s/%s/vmlinuz", dir,
-						   list[i]->d_name);
-		_cleanup_free_ char *rd = bh_asprintf("%s/%s/initrd", dir,
-						    list[i]->d_name);
+		_cleanup_free_ char *k =
+			bh_asprintf("%s/%s/vmlinuz", dir, list[i]->d_name);
+		_cleanup_free_ char *rd =
+			bh_asprintf("%s/%s/initrd", dir, list[i]->d_name);
 
 		if (*list[i]->d_name != '.' && !g->kernel && k && rd &&
 		    access(k, R_OK) == 0) {
@@ -356,7 +366,7 @@ int guest_choose_kernel(struct guest *g, const char *args)
 
 	free(g->extra);
 	g->extra = bh_asprintf("console=hvc0%s%s", args && *args ? " " : "",
-			     args ? args : "");
+			       args ? args : "");
 	if (!g->extra)
 		return oom();
 	if (streq(g->boot, "disk")) {
@@ -368,9 +378,10 @@ int guest_choose_kernel(struct guest *g, const char *args)
 		free(g->extra);
 		g->extra = NULL;
 		if (access(pvgrub, R_OK) < 0)
-			return fail(VMB_MISSING,
-				    "boot mode pvgrub needs %s; install grub-xen-host, or use --boot disk",
-				    pvgrub);
+			return fail(
+				VMB_MISSING,
+				"boot mode pvgrub needs %s; install grub-xen-host, or use --boot disk",
+				pvgrub);
 		g->kernel = strdup(pvgrub);
 		return g->kernel ? 0 : oom();
 	}
@@ -384,8 +395,9 @@ int guest_choose_kernel(struct guest *g, const char *args)
 		return 0;
 	r = newest_host(g);
 	if (r == -ENOENT)
-		return fail(VMB_MISSING,
-			    "no kernel for guests: install a Bulkhead domU kernel package, name one with --kernel, or use --boot disk");
+		return fail(
+			VMB_MISSING,
+			"no kernel for guests: install a Bulkhead domU kernel package, name one with --kernel, or use --boot disk");
 	g->host_kernel = true;
 	return r;
 }

@@ -28,8 +28,9 @@ const char *guestfs_mnt(void)
 
 int guestfs_mount(const char *dev, const char *type, bool ro, bool untrusted)
 {
-	unsigned long flags = MS_NOATIME | (ro ? MS_RDONLY : 0) |
-			      (untrusted ? MS_NODEV | MS_NOSUID | MS_NOEXEC : 0);
+	unsigned long flags =
+		MS_NOATIME | (ro ? MS_RDONLY : 0) |
+		(untrusted ? MS_NODEV | MS_NOSUID | MS_NOEXEC : 0);
 	const char *opts = bh_startswith(type, "ext") ? "noinit_itable" : "";
 
 	if (streq(type, "xfs"))
@@ -44,12 +45,12 @@ int guestfs_mount(const char *dev, const char *type, bool ro, bool untrusted)
 int guestfs_umount(void)
 {
 	/* Inner mounts of a chroot go first; the last unmount must be real. */
-	static const char *const inner[] = { "dev/pts", "dev/shm", "dev", "proc",
-					     "sys",	"run" };
+	static const char *const inner[] = { "dev/pts", "dev/shm", "dev",
+					     "proc",    "sys",     "run" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(inner); i++) {
-		_cleanup_free_ char *p = bh_asprintf("%s/%s", guestfs_mnt(),
-						   inner[i]);
+		_cleanup_free_ char *p =
+			bh_asprintf("%s/%s", guestfs_mnt(), inner[i]);
 
 		if (p)
 			(void)umount2(p, MNT_DETACH | UMOUNT_NOFOLLOW);
@@ -83,10 +84,11 @@ int guestfs_leave(void)
 int guestfs_shell(const char *command, void (*line)(const char *, void *),
 		  void *arg)
 {
-	const char *av[] = { "chroot", guestfs_mnt(), "/bin/sh", "-c", command,
-			     NULL };
+	const char *av[] = { "chroot", guestfs_mnt(), "/bin/sh",
+			     "-c",     command,       NULL };
 
-	return line ? bh_run_lines(av, BH_RUN_TIED, line, arg) : bh_run(av, BH_RUN_TIED, NULL, NULL);
+	return line ? bh_run_lines(av, BH_RUN_TIED, line, arg)
+		    : bh_run(av, BH_RUN_TIED, NULL, NULL);
 }
 
 static int grow_ext(const char *dev)
@@ -118,10 +120,11 @@ static int grow_mounted(const char *dev, const char *type)
 
 	if (bh_startswith(type, "ext"))
 		return grow_ext(dev);
-	rc = bh_run(streq(type, "xfs") ? xfs : btr, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL);
+	rc = bh_run(streq(type, "xfs") ? xfs : btr, BH_RUN_TIED | BH_RUN_QUIET,
+		    NULL, NULL);
 	return rc ? fail(VMB_FAILED, "cannot grow the %s file system on %s",
-			 type, dev) :
-		    0;
+			 type, dev)
+		  : 0;
 }
 
 static int grow_fn(void *arg)
@@ -173,20 +176,22 @@ static int run_scripts(const struct strv *scripts)
 		return 0;
 	r = chroot_prepare(guestfs_mnt());
 	for (size_t i = 0; r >= 0 && i < scripts->n; i++) {
-		_cleanup_free_ char *dst = bh_asprintf("%s/dev/.hook",
-						     guestfs_mnt());
+		_cleanup_free_ char *dst =
+			bh_asprintf("%s/dev/.hook", guestfs_mnt());
 		_cleanup_free_ char *text = NULL;
 		int rc;
 
-		if (!dst || bh_read_file(scripts->v[i], 1 << 20, &text, NULL) < 0 ||
+		if (!dst ||
+		    bh_read_file(scripts->v[i], 1 << 20, &text, NULL) < 0 ||
 		    bh_fill_file(dst, text, strlen(text), 0700) < 0)
 			return fail(VMB_FAILED, "cannot copy script %s: %m",
 				    scripts->v[i]);
 		rc = guestfs_shell("exec /dev/.hook", NULL, NULL);
 		if (rc)
-			return fail(VMB_FAILED,
-				    "script %s failed in the guest (exit code %d)",
-				    scripts->v[i], rc);
+			return fail(
+				VMB_FAILED,
+				"script %s failed in the guest (exit code %d)",
+				scripts->v[i], rc);
 	}
 	return r;
 }

@@ -25,32 +25,35 @@ int hostkeys_make(struct hostkeys *k, const char *mnt)
 		return 0;
 	k->wanted = true;
 	if (!bh_have_program("ssh-keygen"))
-		return fail(VMB_MISSING,
-			    "ssh-keygen is needed for the guest's host keys; install openssh-client");
+		return fail(
+			VMB_MISSING,
+			"ssh-keygen is needed for the guest's host keys; install openssh-client");
 	if (bh_mkdir_p(dir, 0700) < 0 ||
 	    mount("tmpfs", dir, "tmpfs", MS_NODEV | MS_NOSUID, "mode=700") < 0)
 		return fail(VMB_FAILED, "cannot mount a tmpfs on %s: %m", dir);
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		_cleanup_free_ char *f = bh_asprintf("%s/%s", dir, types[i]);
 		_cleanup_free_ char *pub = bh_asprintf("%s.pub", f);
-		const char *av[] = { "ssh-keygen", "-q", "-t", types[i], "-N",
-				     "", "-C", "", "-f", f, NULL };
+		const char *av[] = { "ssh-keygen", "-q", "-t", types[i],
+				     "-N",         "",   "-C", "",
+				     "-f",         f,    NULL };
 
-		if (!f || !pub || bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL) ||
+		if (!f || !pub ||
+		    bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL) ||
 		    bh_read_file(f, 65536, &k->key[k->n].text, NULL) < 0 ||
 		    bh_read_file(pub, 65536, &k->key[k->n + 1].text, NULL) < 0)
 			return fail(VMB_FAILED, "ssh-keygen -t %s failed",
 				    types[i]);
-		k->key[k->n].name = bh_asprintf("/etc/ssh/ssh_host_%s_key",
-					      types[i]);
+		k->key[k->n].name =
+			bh_asprintf("/etc/ssh/ssh_host_%s_key", types[i]);
 		k->key[k->n++].mode = 0600;
-		k->key[k->n].name = bh_asprintf("/etc/ssh/ssh_host_%s_key.pub",
-					      types[i]);
+		k->key[k->n].name =
+			bh_asprintf("/etc/ssh/ssh_host_%s_key.pub", types[i]);
 		k->key[k->n++].mode = 0644;
 	}
-	return umount2(dir, MNT_DETACH) < 0 ?
-		       fail(VMB_FAILED, "cannot unmount %s: %m", dir) :
-		       0;
+	return umount2(dir, MNT_DETACH) < 0
+		       ? fail(VMB_FAILED, "cannot unmount %s: %m", dir)
+		       : 0;
 }
 
 void hostkeys_done(struct hostkeys *k)
@@ -78,14 +81,15 @@ static int set_names(const struct identity *id)
 	if (r < 0)
 		return r;
 	(void)inguest_read("/etc/hosts", &hosts);
-	buf_addf(&b, "127.0.0.1\tlocalhost\n127.0.1.1\t%s%s%.*s\n", id->hostname,
-		 id->hostname[host_len] ? " " : "",
+	buf_addf(&b, "127.0.0.1\tlocalhost\n127.0.1.1\t%s%s%.*s\n",
+		 id->hostname, id->hostname[host_len] ? " " : "",
 		 id->hostname[host_len] ? (int)host_len : 0, id->hostname);
 	if (!hosts)
 		buf_addf(&b, "::1\tlocalhost ip6-localhost ip6-loopback\n");
 	for (char *l = hosts ? strtok_r(hosts, "\n", &save) : NULL; l;
 	     l = strtok_r(NULL, "\n", &save))
-		if (!bh_startswith(l, "127.0.1.1") && !bh_startswith(l, "127.0.0.1"))
+		if (!bh_startswith(l, "127.0.1.1") &&
+		    !bh_startswith(l, "127.0.0.1"))
 			buf_addf(&b, "%s\n", l);
 	return inguest_write("/etc/hosts", b.s, 0644);
 }
@@ -129,7 +133,8 @@ static void forget_instance(void)
 		"/var/lib/systemd/random-seed",
 		"/var/lib/systemd/credential.secret",
 		"/var/lib/NetworkManager/secret_key",
-		"/var/lib/cloud/instance", "/etc/udev/rules.d/70-persistent-net.rules",
+		"/var/lib/cloud/instance",
+		"/etc/udev/rules.d/70-persistent-net.rules",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
@@ -161,7 +166,8 @@ char *fstab_rewrite(const char *old, const struct identity *id)
 
 	if (!copy)
 		return NULL;
-	buf_addf(&b, "UUID=%s / %s defaults%s 0 %d\n", id->root_uuid, id->fstype,
+	buf_addf(&b, "UUID=%s / %s defaults%s 0 %d\n", id->root_uuid,
+		 id->fstype,
 		 streq(id->fstype, "ext3") ? "" : ",x-systemd.growfs",
 		 bh_startswith(id->fstype, "ext") ? 1 : 0);
 	if (id->swap_uuid)
@@ -171,8 +177,7 @@ char *fstab_rewrite(const char *old, const struct identity *id)
 		char what[256] = "", where[256] = "", type[64] = "";
 
 		if (sscanf(l, " %255s %255s %63s", what, where, type) == 3 &&
-		    *what != '#' &&
-		    (streq(where, "/") || streq(type, "swap")))
+		    *what != '#' && (streq(where, "/") || streq(type, "swap")))
 			continue;
 		/* The installer's notes on devices that are not here. */
 		if (bh_startswith(l, "# UNCONFIGURED"))
@@ -185,9 +190,13 @@ char *fstab_rewrite(const char *old, const struct identity *id)
 static int set_mounts(const struct identity *id)
 {
 	static const char *const boot[] = {
-		"/boot/grub/grub.cfg", "/boot/grub2/grub.cfg",
-		"/boot/extlinux/extlinux.conf", "/etc/kernel/cmdline",
-		"/etc/default/grub", "/boot/grub2/grubenv", "/boot/grub/grubenv",
+		"/boot/grub/grub.cfg",
+		"/boot/grub2/grub.cfg",
+		"/boot/extlinux/extlinux.conf",
+		"/etc/kernel/cmdline",
+		"/etc/default/grub",
+		"/boot/grub2/grubenv",
+		"/boot/grub/grubenv",
 	};
 	_cleanup_free_ char *old = NULL, *fresh = NULL;
 	int r;
@@ -214,7 +223,8 @@ static enum netstyle detect_net(void)
 		return NET_NETPLAN;
 	if (access("/usr/sbin/NetworkManager", F_OK) == 0)
 		return NET_NM;
-	if (access("/sbin/ifup", F_OK) == 0 || access("/usr/sbin/ifup", F_OK) == 0)
+	if (access("/sbin/ifup", F_OK) == 0 ||
+	    access("/usr/sbin/ifup", F_OK) == 0)
 		return NET_IFUPDOWN;
 	if (access("/lib/systemd/systemd-networkd", F_OK) == 0 ||
 	    access("/usr/lib/systemd/systemd-networkd", F_OK) == 0)
@@ -243,12 +253,15 @@ static int enable_networkd(void)
 		"/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
 	int r = bh_mkdir_p("/etc/systemd/system/multi-user.target.wants", 0755);
 
-	if (r >= 0 && symlink("/lib/systemd/system/systemd-networkd.service",
-			      link_) < 0 && errno != EEXIST)
+	if (r >= 0 &&
+	    symlink("/lib/systemd/system/systemd-networkd.service", link_) <
+		    0 &&
+	    errno != EEXIST)
 		r = -errno;
-	return r < 0 ? fail(VMB_FAILED, "guest: cannot enable systemd-networkd: %s",
-			    strerror(-r)) :
-		       0;
+	return r < 0 ? fail(VMB_FAILED,
+			    "guest: cannot enable systemd-networkd: %s",
+			    strerror(-r))
+		     : 0;
 }
 
 static int set_network(const struct identity *id)
@@ -277,20 +290,22 @@ static int set_cloud(const struct identity *id)
 	int r;
 
 	if (lstat("/etc/cloud/cloud.cfg", &st) < 0)
-		return id->user_data ?
-			       fail(VMB_USAGE,
-				    "--user-data: the template has no cloud-init") :
-			       0;
+		return id->user_data
+			       ? fail(VMB_USAGE,
+				      "--user-data: the template has no cloud-init")
+			       : 0;
 	uuid_random(u);
 	iid = uuid_text(u);
 	r = inguest_writef("/var/lib/cloud/seed/nocloud/meta-data", 0600,
 			   "instance-id: %s\nlocal-hostname: %s\n", iid,
 			   id->hostname);
 	if (r >= 0)
-		r = inguest_write("/var/lib/cloud/seed/nocloud/user-data",
-				  id->user_data ? id->user_data :
-						  "#cloud-config\nssh_deletekeys: false\n",
-				  0600);
+		r = inguest_write(
+			"/var/lib/cloud/seed/nocloud/user-data",
+			id->user_data
+				? id->user_data
+				: "#cloud-config\nssh_deletekeys: false\n",
+			0600);
 	/* The network is ours: written above in the guest's own language. */
 	if (r >= 0)
 		r = inguest_write("/etc/cloud/cloud.cfg.d/99-bulkhead.cfg",
@@ -307,7 +322,8 @@ static int set_keys(const struct hostkeys *k)
 	int r = 0;
 
 	for (unsigned int i = 0; r >= 0 && i < k->n; i++)
-		r = inguest_write(k->key[i].name, k->key[i].text, k->key[i].mode);
+		r = inguest_write(k->key[i].name, k->key[i].text,
+				  k->key[i].mode);
 	return r;
 }
 

@@ -13,13 +13,13 @@
 #include "nic.h"
 
 struct identity {
-	const char *hostname;	  /* may be fully qualified */
+	const char *hostname; /* may be fully qualified */
 	const char *root_uuid, *old_uuid, *swap_uuid, *fstype;
-	const char *ssh_keys;	  /* text of authorized_keys, or NULL */
-	const char *user;	  /* also make this user */
+	const char *ssh_keys;      /* text of authorized_keys, or NULL */
+	const char *user;          /* also make this user */
 	const char *password_hash; /* crypt(3) string, or NULL: locked */
-	const char *user_data;	  /* cloud-init user-data, or NULL */
-	bool keep_root;		  /* clone: leave users and passwords alone */
+	const char *user_data;     /* cloud-init user-data, or NULL */
+	bool keep_root;            /* clone: leave users and passwords alone */
 	enum netstyle net;
 	bool net_detect;
 	const struct nic *nics;

@@ -29,7 +29,8 @@ bool import_is_qcow2(const char *file)
 	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
 	char m[4];
 
-	return fd >= 0 && pread(fd, m, 4, 0) == 4 && memcmp(m, "QFI\xfb", 4) == 0;
+	return fd >= 0 && pread(fd, m, 4, 0) == 4 &&
+	       memcmp(m, "QFI\xfb", 4) == 0;
 }
 
 static int probe_at(const char *file, uint64_t off, uint64_t size,
@@ -110,18 +111,20 @@ static int mount_part(const char *file, const struct part *p, const char *dir)
 	_cleanup_free_ char *opts = bh_asprintf(
 		"ro,nodev,nosuid,noexec,loop,offset=%llu,sizelimit=%llu%s",
 		(unsigned long long)p->off, (unsigned long long)p->size,
-		bh_startswith(p->type, "ext") ? ",noload" :
-		streq(p->type, "xfs")	   ? ",norecovery,nouuid" :
-					     "");
-	const char *av[] = { "mount", "-t", p->type, "-o", opts, file, dir, NULL };
+		bh_startswith(p->type, "ext") ? ",noload"
+		: streq(p->type, "xfs")       ? ",norecovery,nouuid"
+					      : "");
+	const char *av[] = {
+		"mount", "-t", p->type, "-o", opts, file, dir, NULL
+	};
 	_cleanup_free_ char *err = NULL;
 
 	if (!opts || bh_mkdir_p(dir, 0700) < 0)
 		return oom();
-	return bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err) ?
-		       fail(VMB_SOURCE, "cannot mount a partition of %s: %s",
-			    file, err ? bh_strip(err) : "") :
-		       0;
+	return bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err)
+		       ? fail(VMB_SOURCE, "cannot mount a partition of %s: %s",
+			      file, err ? bh_strip(err) : "")
+		       : 0;
 }
 
 int image_mount(const char *file, struct image *ret)
@@ -175,14 +178,17 @@ void image_umount(struct image *img)
 int image_fix_uuids(const char *from, const char *to)
 {
 	static const char *const files[] = {
-		"/boot/grub/grub.cfg",		 "/boot/grub2/grub.cfg",
-		"/boot/extlinux/extlinux.conf", "/etc/kernel/cmdline",
+		"/boot/grub/grub.cfg",
+		"/boot/grub2/grub.cfg",
+		"/boot/extlinux/extlinux.conf",
+		"/etc/kernel/cmdline",
 		"/etc/default/grub",
 	};
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(files); i++)
 		r = inguest_replace(files[i], from, to);
-	return r < 0 ? r : inguest_replace_in_dir("/boot/loader/entries", ".conf",
-						  from, to);
+	return r < 0 ? r
+		     : inguest_replace_in_dir("/boot/loader/entries", ".conf",
+					      from, to);
 }

@@ -52,8 +52,8 @@ static int write_new(const char *path, const char *text, size_t n,
 	if (*dir && stat(dir, &st) < 0) {
 		r = bh_mkdir_p(dir, 0755);
 		if (r < 0)
-			return fail(VMB_FAILED, "guest: cannot make %s: %s", dir,
-				    strerror(-r));
+			return fail(VMB_FAILED, "guest: cannot make %s: %s",
+				    dir, strerror(-r));
 	}
 	(void)unlink(tmp);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -151,7 +151,7 @@ char *colon_set_field(const char *text, const char *name, unsigned int field,
 		if (*p == ':')
 			field--;
 	return bh_asprintf("%.*s%s%s", (int)(p - text), text, value,
-			 p + strcspn(p, ":\n"));
+			   p + strcspn(p, ":\n"));
 }
 
 char *group_add_member(const char *text, const char *group, const char *user)
@@ -162,7 +162,7 @@ char *group_add_member(const char *text, const char *group, const char *user)
 		return strdup(text);
 	end = p + strcspn(p, "\n");
 	return bh_asprintf("%.*s%s%s%s", (int)(end - text), text,
-			 end > p && end[-1] == ':' ? "" : ",", user, end);
+			   end > p && end[-1] == ':' ? "" : ",", user, end);
 }
 
 unsigned long passwd_free_id(const char *passwd)
@@ -183,7 +183,8 @@ unsigned long passwd_free_id(const char *passwd)
 static int write_keys(const char *home, unsigned long uid, const char *keys)
 {
 	_cleanup_free_ char *dir = bh_asprintf("%s/.ssh", home);
-	_cleanup_free_ char *file = bh_asprintf("%s/.ssh/authorized_keys", home);
+	_cleanup_free_ char *file =
+		bh_asprintf("%s/.ssh/authorized_keys", home);
 	int r;
 
 	if (!dir || !file)
@@ -206,8 +207,10 @@ static void copy_skel(const char *home, uid_t uid)
 	struct dirent *de;
 
 	while (d && (de = readdir(d))) {
-		_cleanup_free_ char *from = bh_asprintf("/etc/skel/%s", de->d_name);
-		_cleanup_free_ char *to = bh_asprintf("%s/%s", home, de->d_name);
+		_cleanup_free_ char *from =
+			bh_asprintf("/etc/skel/%s", de->d_name);
+		_cleanup_free_ char *to =
+			bh_asprintf("%s/%s", home, de->d_name);
 		_cleanup_free_ char *text = NULL;
 
 		if (from && to && inguest_read(from, &text) >= 0 &&
@@ -237,8 +240,8 @@ static int add_user(const struct identity *id)
 	uid = passwd_free_id(passwd);
 	r = inguest_writef("/etc/passwd", 0644, "%s%s:x:%lu:%lu:%s:%s:%s\n",
 			   passwd, id->user, uid, uid, id->user, home,
-			   access("/bin/bash", X_OK) == 0 ? "/bin/bash" :
-							    "/bin/sh");
+			   access("/bin/bash", X_OK) == 0 ? "/bin/bash"
+							  : "/bin/sh");
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(extra); i++) {
 		char *g = group_add_member(group, extra[i], id->user);
 
@@ -257,7 +260,8 @@ static int add_user(const struct identity *id)
 				   id->password_hash ? id->password_hash : "*");
 	if (r < 0)
 		return r;
-	if (bh_mkdir_p(home, 0750) < 0 || lchown(home, (uid_t)uid, (gid_t)uid) < 0)
+	if (bh_mkdir_p(home, 0750) < 0 ||
+	    lchown(home, (uid_t)uid, (gid_t)uid) < 0)
 		return fail(VMB_FAILED, "guest: cannot make %s: %m", home);
 	copy_skel(home, (uid_t)uid);
 	return id->ssh_keys ? write_keys(home, uid, id->ssh_keys) : 0;
@@ -267,8 +271,8 @@ static int set_root(const struct identity *id)
 {
 	_cleanup_free_ char *shadow = NULL, *fresh = NULL;
 	/* "*" and not "!": sshd refuses keys of accounts locked with "!". */
-	const char *hash = id->password_hash && !id->user ? id->password_hash :
-							    "*";
+	const char *hash =
+		id->password_hash && !id->user ? id->password_hash : "*";
 	int r = 0;
 
 	if (inguest_read("/etc/shadow", &shadow) >= 0) {

@@ -17,10 +17,10 @@
 #include "util.h"
 
 static const char *const wanted[] = {
-	"crc32c_generic", "crc32c-intel", "ext4",     "xen-blkfront",
-	"xen-netfront",	  "af_packet",	  "autofs4",  "configfs",
-	"fuse",		  "binfmt_misc",  "8021q",    "efi-pstore",
-	"unix",		  "ipv6",
+	"crc32c_generic", "crc32c-intel", "ext4",    "xen-blkfront",
+	"xen-netfront",   "af_packet",    "autofs4", "configfs",
+	"fuse",           "binfmt_misc",  "8021q",   "efi-pstore",
+	"unix",           "ipv6",
 };
 
 static const char init_script[] =
@@ -67,10 +67,10 @@ static int add(struct archive *a, const char *name, unsigned int type,
 	archive_entry_set_size(e, (la_int64_t)n);
 	r = archive_write_header(a, e);
 	archive_entry_free(e);
-	return r != ARCHIVE_OK ||
-			       (n && archive_write_data(a, data, n) != (ssize_t)n) ?
-		       -EIO :
-		       0;
+	return r != ARCHIVE_OK || (n &&
+				   archive_write_data(a, data, n) != (ssize_t)n)
+		       ? -EIO
+		       : 0;
 }
 
 /* A module, whatever it is compressed with. */
@@ -141,7 +141,8 @@ static int add_modules(struct archive *a, const char *dir)
 	_cleanup_free_ char *deps = NULL;
 	_cleanup_strv_ struct strv order = { 0 };
 	_cleanup_buf_ struct buf list = { 0 };
-	int r = depfile ? bh_read_file(depfile, 16u << 20, &deps, NULL) : -ENOMEM;
+	int r = depfile ? bh_read_file(depfile, 16u << 20, &deps, NULL)
+			: -ENOMEM;
 
 	if (r >= 0)
 		r = collect(deps, &order);
@@ -159,14 +160,15 @@ static int add_modules(struct archive *a, const char *dir)
 			r = buf_addf(&list, "%03zu.ko\n", i);
 	}
 	if (r >= 0)
-		r = add(a, "modules", AE_IFREG, 0644, list.s ? list.s : "", list.n);
+		r = add(a, "modules", AE_IFREG, 0644, list.s ? list.s : "",
+			list.n);
 	return r;
 }
 
 static int write_initrd(const char *file, const char *dir, const char *busybox)
 {
-	static const char *const dirs[] = { "bin", "lib", "dev", "proc", "sys",
-					    "root" };
+	static const char *const dirs[] = { "bin",  "lib", "dev",
+					    "proc", "sys", "root" };
 	struct archive *a = archive_write_new();
 	_cleanup_free_ char *bb = NULL;
 	size_t n;
@@ -206,12 +208,13 @@ int initrd_for(const char *release, char **ret_path)
 	if (!dir || !file || !tmp || !dep || !where)
 		return oom();
 	if (stat(dep, &mods) < 0)
-		return fail(VMB_MISSING, "no modules of kernel %s in %s", release,
-			    dir);
+		return fail(VMB_MISSING, "no modules of kernel %s in %s",
+			    release, dir);
 	if (stat(file, &have) < 0 || have.st_mtime < mods.st_mtime) {
 		if (!bb)
-			return fail(VMB_MISSING,
-				    "to boot guests with the host's kernel a static busybox is needed; install busybox-static, or a Bulkhead domU kernel package");
+			return fail(
+				VMB_MISSING,
+				"to boot guests with the host's kernel a static busybox is needed; install busybox-static, or a Bulkhead domU kernel package");
 		r = bh_mkdir_p(where, 0755);
 		if (r >= 0)
 			r = write_initrd(tmp, dir, bb);

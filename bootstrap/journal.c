@@ -90,9 +90,9 @@ static int escape(struct buf *b, const char *s)
 {
 	for (; *s; s++) {
 		unsigned char c = (unsigned char)*s;
-		int r = c <= ' ' || c == '%' || c > 126 ?
-				buf_addf(b, "%%%02x", c) :
-				buf_add(b, s, 1);
+		int r = c <= ' ' || c == '%' || c > 126
+				? buf_addf(b, "%%%02x", c)
+				: buf_add(b, s, 1);
 
 		if (r < 0)
 			return r;
@@ -233,7 +233,8 @@ static int run_record(struct record *rec)
 static int forget(struct journal *j)
 {
 	if (unlink(j->path) < 0 && errno != ENOENT)
-		return fail(VMB_FAILED, "cannot remove journal %s: %m", j->path);
+		return fail(VMB_FAILED, "cannot remove journal %s: %m",
+			    j->path);
 	(void)bh_sync_dir_of(j->path);
 	fault_point("forgotten");
 	return 0;

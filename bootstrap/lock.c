@@ -51,8 +51,9 @@ int lock_take(const char *kind, const char *name, const char *purpose,
 	int mode = how == LOCK_SHARED_TRY ? LOCK_SH : LOCK_EX;
 
 	if (fd < 0)
-		return fail(VMB_FAILED, "lock of %s %s: %s; vm-bootstrap needs root",
-			    kind, name, strerror(-fd));
+		return fail(VMB_FAILED,
+			    "lock of %s %s: %s; vm-bootstrap needs root", kind,
+			    name, strerror(-fd));
 	if (how != LOCK_WAIT)
 		mode |= LOCK_NB;
 	while (flock(fd, mode) < 0) {
@@ -63,9 +64,10 @@ int lock_take(const char *kind, const char *name, const char *purpose,
 		n = pread(fd, text, sizeof(text) - 1, 0);
 		text[n > 0 ? n : 0] = 0;
 		close(fd);
-		return fail(VMB_CONFLICT,
-			    "%s %s is in use by another vm-bootstrap (%s); try again when it has finished",
-			    kind, name, *text ? bh_strip(text) : "starting");
+		return fail(
+			VMB_CONFLICT,
+			"%s %s is in use by another vm-bootstrap (%s); try again when it has finished",
+			kind, name, *text ? bh_strip(text) : "starting");
 	}
 	if (how != LOCK_SHARED_TRY) {
 		int n = snprintf(text, sizeof(text), "process %d, %s\n",

@@ -10,7 +10,11 @@
 
 #include <stdbool.h>
 
-enum lock_how { LOCK_TRY, LOCK_WAIT, LOCK_SHARED_TRY };
+enum lock_how {
+	LOCK_TRY,
+	LOCK_WAIT,
+	LOCK_SHARED_TRY
+};
 
 /*
  * Takes "KIND.NAME" and notes what for. Returns a descriptor, or fails with

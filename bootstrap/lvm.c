@@ -19,8 +19,8 @@ static char *jdup(json_object *o, const char *key)
 
 	if (!json_object_object_get_ex(o, key, &v))
 		return strdup("");
-	return strdup(json_object_get_string(v) ? json_object_get_string(v) :
-						  "");
+	return strdup(json_object_get_string(v) ? json_object_get_string(v)
+						: "");
 }
 
 static uint64_t jnum(json_object *o, const char *key)
@@ -146,35 +146,45 @@ void lvm_done(struct lvm *l)
 
 int lvm_load(const char *vg, struct lvm *ret)
 {
-	const char *vgs[] = { "vgs",	       "--reportformat", "json",
-			      "--units",       "b",		 "--nosuffix",
-			      "-o",	       "vg_name,vg_size,vg_free,vg_extent_size",
-			      vg,	       NULL };
+	const char *vgs[] = { "vgs",  "--reportformat",
+			      "json", "--units",
+			      "b",    "--nosuffix",
+			      "-o",   "vg_name,vg_size,vg_free,vg_extent_size",
+			      vg,     NULL };
 	const char *lvs[] = {
-		"lvs",	   "--reportformat", "json", "--units", "b",
-		"--nosuffix", "-o",
+		"lvs",
+		"--reportformat",
+		"json",
+		"--units",
+		"b",
+		"--nosuffix",
+		"-o",
 		"vg_name,lv_name,lv_uuid,lv_attr,lv_size,pool_lv,origin,data_percent,metadata_percent,lv_tags",
-		vg,	   NULL
+		vg,
+		NULL
 	};
 	_cleanup_free_ char *a = NULL, *b = NULL, *err = NULL;
 	int rc;
 
 	rc = bh_run(vgs, BH_RUN_KEEP | BH_RUN_QUIET, &a, &err);
 	if (rc == 127)
-		return fail(VMB_MISSING,
-			    "the LVM commands are not installed; install the package lvm2");
+		return fail(
+			VMB_MISSING,
+			"the LVM commands are not installed; install the package lvm2");
 	if (rc && vg)
-		return fail(VMB_MISSING,
-			    "there is no volume group \"%s\"; \"vgs\" lists those there are, --vg names another",
-			    vg);
+		return fail(
+			VMB_MISSING,
+			"there is no volume group \"%s\"; \"vgs\" lists those there are, --vg names another",
+			vg);
 	if (!rc)
 		rc = bh_run(lvs, BH_RUN_KEEP | BH_RUN_QUIET, &b, &err);
 	if (rc)
 		return fail(VMB_FAILED, "LVM does not answer: %s",
 			    err ? bh_strip(err) : "lvs failed");
 	if (lvm_parse(a ? a : "", b ? b : "", ret) < 0)
-		return fail(VMB_FAILED,
-			    "cannot understand the report of lvs; is this LVM 2.02.158 or later?");
+		return fail(
+			VMB_FAILED,
+			"cannot understand the report of lvs; is this LVM 2.02.158 or later?");
 	return 0;
 }
 
@@ -256,14 +266,15 @@ static int choose_vg(const struct lvm *l, const char *want,
 		want = conf_get("volume-group");
 	if (want) {
 		*ret = lvm_vg(l, want);
-		return *ret ? 0 :
-			      fail(VMB_MISSING,
+		return *ret ? 0
+			    : fail(VMB_MISSING,
 				   "there is no volume group \"%s\"; \"vgs\" lists those there are, --vg names another",
 				   want);
 	}
 	if (l->n_vg == 0)
-		return fail(VMB_MISSING,
-			    "this host has no LVM volume group; make one (vgcreate, or bulkhead-setup)");
+		return fail(
+			VMB_MISSING,
+			"this host has no LVM volume group; make one (vgcreate, or bulkhead-setup)");
 	if (l->n_vg == 1) {
 		*ret = &l->vg[0];
 		return 0;
@@ -274,9 +285,10 @@ static int choose_vg(const struct lvm *l, const char *want,
 			pools++;
 		}
 	if (pools != 1)
-		return fail(VMB_USAGE,
-			    "this host has %zu volume groups; say which with --vg, or volume-group in /etc/bulkhead/bootstrap.conf",
-			    l->n_vg);
+		return fail(
+			VMB_USAGE,
+			"this host has %zu volume groups; say which with --vg, or volume-group in /etc/bulkhead/bootstrap.conf",
+			l->n_vg);
 	*ret = with_pool;
 	return 0;
 }
@@ -297,13 +309,15 @@ int lvm_choose(const struct lvm *l, const char *want, const char *want_pool,
 	}
 	*ret_pool = pool_of(l, (*ret_vg)->name, want_pool, &n);
 	if (want_pool && !*ret_pool)
-		return fail(VMB_MISSING,
-			    "volume group %s has no thin pool \"%s\"; \"--pool none\" uses plain volumes",
-			    (*ret_vg)->name, want_pool);
+		return fail(
+			VMB_MISSING,
+			"volume group %s has no thin pool \"%s\"; \"--pool none\" uses plain volumes",
+			(*ret_vg)->name, want_pool);
 	if (n > 1)
-		return fail(VMB_USAGE,
-			    "volume group %s has %u thin pools; say which with --pool",
-			    (*ret_vg)->name, n);
+		return fail(
+			VMB_USAGE,
+			"volume group %s has %u thin pools; say which with --pool",
+			(*ret_vg)->name, n);
 	return 0;
 }
 
@@ -323,31 +337,34 @@ int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes)
 
 	if (!pool) {
 		if (bytes > vg->free)
-			return fail(VMB_NOSPACE,
-				    "volume group %s has %s free, %s needed; add a disk (vgextend), remove a guest, or ask for a smaller --disk",
-				    vg->name, fmt_size(vg->free),
-				    fmt_size(bytes));
+			return fail(
+				VMB_NOSPACE,
+				"volume group %s has %s free, %s needed; add a disk (vgextend), remove a guest, or ask for a smaller --disk",
+				vg->name, fmt_size(vg->free), fmt_size(bytes));
 		return 0;
 	}
 	if (lvm_guarded(vg->name, pool->name))
-		return fail(VMB_NOSPACE,
-			    "thin pool %s/%s: bulkhead-pool-guardian allows no new volumes (%.1f%% of data, %.1f%% of metadata used); grow it with \"lvextend -L +10G %s/%s\" or remove guests or snapshots",
-			    vg->name, pool->name, pool->data_pct,
-			    pool->meta_pct, vg->name, pool->name);
+		return fail(
+			VMB_NOSPACE,
+			"thin pool %s/%s: bulkhead-pool-guardian allows no new volumes (%.1f%% of data, %.1f%% of metadata used); grow it with \"lvextend -L +10G %s/%s\" or remove guests or snapshots",
+			vg->name, pool->name, pool->data_pct, pool->meta_pct,
+			vg->name, pool->name);
 	dl = conf_percent("pool-data-limit", 90);
 	ml = conf_percent("pool-metadata-limit", 80);
 	used = (double)pool->size * pool->data_pct / 100;
 	if (pool->data_pct >= dl || used + (double)bytes > (double)pool->size)
-		return fail(VMB_NOSPACE,
-			    "thin pool %s/%s: %.1f%% of %s data space is used (limit %.0f%%, %s more needed); grow it with \"lvextend -L +10G %s/%s\" or remove guests or snapshots",
-			    vg->name, pool->name, pool->data_pct,
-			    fmt_size(pool->size), dl, fmt_size(bytes),
-			    vg->name, pool->name);
+		return fail(
+			VMB_NOSPACE,
+			"thin pool %s/%s: %.1f%% of %s data space is used (limit %.0f%%, %s more needed); grow it with \"lvextend -L +10G %s/%s\" or remove guests or snapshots",
+			vg->name, pool->name, pool->data_pct,
+			fmt_size(pool->size), dl, fmt_size(bytes), vg->name,
+			pool->name);
 	if (pool->meta_pct >= ml)
-		return fail(VMB_NOSPACE,
-			    "thin pool %s/%s: %.1f%% of its metadata is used (limit %.0f%%); grow it with \"lvextend --poolmetadatasize +256M %s/%s\"",
-			    vg->name, pool->name, pool->meta_pct, ml, vg->name,
-			    pool->name);
+		return fail(
+			VMB_NOSPACE,
+			"thin pool %s/%s: %.1f%% of its metadata is used (limit %.0f%%); grow it with \"lvextend --poolmetadatasize +256M %s/%s\"",
+			vg->name, pool->name, pool->meta_pct, ml, vg->name,
+			pool->name);
 	return 0;
 }
 
@@ -370,7 +387,8 @@ int lvm_cmd(const char *const argv[])
 static int with_tags(struct strv *av, const struct strv *tags)
 {
 	for (size_t i = 0; tags && i < tags->n; i++)
-		if (strv_add(av, "--addtag") < 0 || strv_add(av, tags->v[i]) < 0)
+		if (strv_add(av, "--addtag") < 0 ||
+		    strv_add(av, tags->v[i]) < 0)
 			return -ENOMEM;
 	return 0;
 }
@@ -387,8 +405,10 @@ int lvm_create(const char *vg, const char *pool, const char *lv, uint64_t bytes,
 	       const struct strv *tags)
 {
 	_cleanup_strv_ struct strv av = { 0 };
-	int r = strv_split(&av, pool ? "lvcreate -q -y -kn -ay" :
-					"lvcreate -q -y -Wy -Zy -ay", " ");
+	int r = strv_split(&av,
+			   pool ? "lvcreate -q -y -kn -ay"
+				: "lvcreate -q -y -Wy -Zy -ay",
+			   " ");
 
 	if (r >= 0)
 		r = with_tags(&av, tags);
@@ -411,8 +431,10 @@ int lvm_snapshot(const char *vg, const char *origin, const char *lv,
 	int r;
 
 	cow_bytes = (cow_bytes + 0xfffff) & ~0xfffffull; /* whole sectors */
-	r = strv_split(&av, cow_bytes ? "lvcreate -q -y -s" :
-					    "lvcreate -q -y -s -prw -kn -ay", " ");
+	r = strv_split(&av,
+		       cow_bytes ? "lvcreate -q -y -s"
+				 : "lvcreate -q -y -s -prw -kn -ay",
+		       " ");
 
 	if (r >= 0)
 		r = with_tags(&av, tags);
@@ -454,7 +476,7 @@ int lvm_rename(const char *vg, const char *from, const char *to)
 int lvm_activate(const char *vg, const char *lv, bool on)
 {
 	_cleanup_free_ char *full = bh_asprintf("%s/%s", vg, lv);
-	const char *av[] = { "lvchange", "-q", "-y", "-K",
+	const char *av[] = { "lvchange",         "-q", "-y", "-K",
 			     on ? "-ay" : "-an", full, NULL };
 
 	return full ? lvm_cmd(av) : oom();

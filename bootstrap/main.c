@@ -22,8 +22,8 @@ static const struct cmd cmds[] = {
 	{ "snapshot", "GUEST [SNAPSHOT] | --delete GUEST SNAPSHOT",
 	  "keep the disk as it is now", cmd_snapshot },
 	{ "snapshots", "[GUEST] [--json]", "list snapshots", cmd_snapshots },
-	{ "rollback", "GUEST SNAPSHOT [--yes]",
-	  "put the disk back as it was", cmd_rollback },
+	{ "rollback", "GUEST SNAPSHOT [--yes]", "put the disk back as it was",
+	  cmd_rollback },
 	{ "resize", "GUEST --disk SIZE", "enlarge the disk", cmd_resize },
 	{ "destroy", "GUEST... [--yes] [--wipe]",
 	  "remove guests with all their volumes", cmd_destroy },
@@ -65,8 +65,9 @@ int begin_guest(const char *name, const char *purpose)
 	r = journal_recover_all("guest", name);
 	if (r < 0) {
 		lock_drop(lock);
-		return fail(VMB_FAILED,
-			    "an interrupted operation could not be recovered (see above); fix the cause and run \"vm-bootstrap recover\"");
+		return fail(
+			VMB_FAILED,
+			"an interrupted operation could not be recovered (see above); fix the cause and run \"vm-bootstrap recover\"");
 	}
 	return lock;
 }
@@ -100,7 +101,8 @@ int main(int argc, char **argv)
 	setenv("LC_ALL", "C", 1);
 	setenv("LVM_SUPPRESS_FD_WARNINGS", "1", 1);
 	setenv("DEBIAN_FRONTEND", "noninteractive", 1);
-	while (argc > 1 && (streq(argv[1], "--quiet") || streq(argv[1], "-q"))) {
+	while (argc > 1 &&
+	       (streq(argv[1], "--quiet") || streq(argv[1], "-q"))) {
 		opt_quiet = true;
 		argv[1] = argv[0];
 		argc--;
@@ -125,13 +127,15 @@ int main(int argc, char **argv)
 		if (streq(cmds[i].name, argv[1]))
 			c = &cmds[i];
 	if (!c) {
-		(void)fail(VMB_USAGE,
-			   "there is no command \"%s\"; \"vm-bootstrap --help\" lists them",
-			   argv[1]);
+		(void)fail(
+			VMB_USAGE,
+			"there is no command \"%s\"; \"vm-bootstrap --help\" lists them",
+			argv[1]);
 		return VMB_USAGE;
 	}
 	if (geteuid() != 0 && needs_root(argc - 1, argv + 1)) {
-		(void)fail(VMB_FAILED, "vm-bootstrap works on volumes: run it as root");
+		(void)fail(VMB_FAILED,
+			   "vm-bootstrap works on volumes: run it as root");
 		return VMB_FAILED;
 	}
 	r = conf_load();

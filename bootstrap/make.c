@@ -41,13 +41,14 @@ static int refuse_strangers(struct making *m)
 			m->freed += v->size;
 			continue;
 		}
-		return fail(VMB_CONFLICT,
-			    "volume %s/%s exists already%s; remove it by hand (lvremove %s/%s) or choose another name",
-			    m->vg->name, names[i],
-			    strv_has(&v->tags, m->owner) ?
-				    "" :
-				    " and is not vm-bootstrap's",
-			    m->vg->name, names[i]);
+		return fail(
+			VMB_CONFLICT,
+			"volume %s/%s exists already%s; remove it by hand (lvremove %s/%s) or choose another name",
+			m->vg->name, names[i],
+			strv_has(&v->tags, m->owner)
+				? ""
+				: " and is not vm-bootstrap's",
+			m->vg->name, names[i]);
 	}
 	return 0;
 }
@@ -58,9 +59,9 @@ static uint64_t space_needed(const struct making *m)
 	const struct guest *g = m->q->g;
 
 	if (!m->pool)
-		return g->disk + g->swap > m->freed ?
-			       g->disk + g->swap - m->freed :
-			       0;
+		return g->disk + g->swap > m->freed
+			       ? g->disk + g->swap - m->freed
+			       : 0;
 	if (m->thin_source)
 		return 16u << 20; /* identity, metadata */
 	return m->q->src_bytes ? m->q->src_bytes / 4 : 64u << 20;
@@ -71,11 +72,12 @@ static int check_size(const struct making *m)
 	const struct guest *g = m->q->g;
 
 	if (g->disk < m->q->src_bytes)
-		return fail(VMB_USAGE,
-			    "--disk %s is smaller than the %s (%s); ask for at least that",
-			    fmt_size(g->disk),
-			    m->q->kind == SRC_TEMPLATE ? "template" : "original",
-			    fmt_size(m->q->src_bytes));
+		return fail(
+			VMB_USAGE,
+			"--disk %s is smaller than the %s (%s); ask for at least that",
+			fmt_size(g->disk),
+			m->q->kind == SRC_TEMPLATE ? "template" : "original",
+			fmt_size(m->q->src_bytes));
 	return 0;
 }
 
@@ -88,8 +90,8 @@ static int new_volume(struct making *m, const char *lv, uint64_t bytes,
 	if (r >= 0)
 		r = journal_undo(m->j, "lv-remove", m->vg->name, lv, m->owner,
 				 NULL);
-	return r < 0 ? r :
-		       lvm_create(m->vg->name, m->pool ? m->pool->name : NULL,
+	return r < 0 ? r
+		     : lvm_create(m->vg->name, m->pool ? m->pool->name : NULL,
 				  lv, bytes, &tags);
 }
 
@@ -110,8 +112,8 @@ static int snapshot_root(struct making *m)
 
 static int make_volumes(struct making *m)
 {
-	_cleanup_lock_ int lock = lock_take("vg", m->vg->name,
-					    "taking space for a guest", LOCK_WAIT);
+	_cleanup_lock_ int lock = lock_take(
+		"vg", m->vg->name, "taking space for a guest", LOCK_WAIT);
 	int r;
 
 	if (lock < 0)
@@ -141,8 +143,8 @@ static int copy_live(struct making *m)
 	int r = guest_tags(m->q->g, "temporary", &tags);
 
 	if (!origin || !tmp || !src)
-		return fail(VMB_FAILED, "volume %s/%s has vanished", m->q->src_vg,
-			    m->q->src_lv);
+		return fail(VMB_FAILED, "volume %s/%s has vanished",
+			    m->q->src_vg, m->q->src_lv);
 	if (!lv_is_thin(origin))
 		cow = origin->size / 5 + (64u << 20);
 	if (r >= 0)
@@ -175,8 +177,8 @@ static int fill_root(struct making *m)
 	} else {
 		src = lv_device(m->q->src_vg, m->q->src_lv);
 		r = src ? fs_copy(src, m->dev, m->q->src_fstype,
-				  "copying the disk") :
-			  oom();
+				  "copying the disk")
+			: oom();
 	}
 	fault_point("root filled");
 	return r;
@@ -187,7 +189,10 @@ static int make_identity(struct making *m)
 	struct make_req *q = m->q;
 	_cleanup_free_ char *root_uuid = NULL, *swap_uuid = NULL, *old = NULL;
 	_cleanup_free_ char *type = NULL, *swap_dev = NULL;
-	struct guestfs_job job = { m->dev, NULL, &q->id, true,
+	struct guestfs_job job = { m->dev,
+				   NULL,
+				   &q->id,
+				   true,
 				   q->roles.n ? &q->roles : NULL,
 				   q->scripts.n ? &q->scripts : NULL };
 	uint8_t ru[16], su[16];
@@ -222,7 +227,8 @@ static int make_identity(struct making *m)
 	if (r >= 0)
 		r = guestfs_customize(&job);
 	fault_point("identity");
-	q->id.root_uuid = q->id.old_uuid = q->id.swap_uuid = q->id.fstype = NULL;
+	q->id.root_uuid = q->id.old_uuid = q->id.swap_uuid = q->id.fstype =
+		NULL;
 	return r;
 }
 
@@ -244,7 +250,8 @@ static int write_aside(struct journal *j, char *path, char *text,
 	if (r >= 0)
 		r = bh_fill_file(tmp, t, strlen(t), mode);
 	if (r < 0)
-		return fail(VMB_FAILED, "cannot write %s: %s", tmp, strerror(-r));
+		return fail(VMB_FAILED, "cannot write %s: %s", tmp,
+			    strerror(-r));
 	fault_point("written aside");
 	return journal_redo(j, "rename", tmp, p, NULL);
 }
@@ -269,13 +276,13 @@ static void print_plan(const struct making *m)
 	const struct guest *g = m->q->g;
 
 	printf("guest %s: %s memory, %u vcpus, boot mode %s%s%s\n", g->name,
-	       fmt_size(g->memory), g->vcpus, g->boot, g->kernel ? ", kernel " : "",
-	       g->kernel ? g->kernel : "");
+	       fmt_size(g->memory), g->vcpus, g->boot,
+	       g->kernel ? ", kernel " : "", g->kernel ? g->kernel : "");
 	printf("volume %s/%s: %s, %s %s/%s\n", m->vg->name, m->root,
 	       fmt_size(g->disk),
-	       m->thin_source ? "thin snapshot of" :
-	       m->pool	      ? "thin volume, copy of" :
-				"plain volume, copy of",
+	       m->thin_source ? "thin snapshot of"
+	       : m->pool      ? "thin volume, copy of"
+			      : "plain volume, copy of",
 	       m->q->src_vg ? m->q->src_vg : "file",
 	       m->q->src_lv ? m->q->src_lv : "");
 	if (g->swap)
@@ -284,9 +291,9 @@ static void print_plan(const struct making *m)
 	for (size_t i = 0; i < g->n_nics; i++)
 		printf("network %zu: bridge %s, mac %s, %s%s%s\n", i,
 		       g->nics[i].bridge, g->nics[i].mac,
-		       g->nics[i].ip4  ? g->nics[i].ip4 :
-		       g->nics[i].dhcp ? "dhcp" :
-					 "",
+		       g->nics[i].ip4    ? g->nics[i].ip4
+		       : g->nics[i].dhcp ? "dhcp"
+					 : "",
 		       g->nics[i].ip6 ? " " : "",
 		       g->nics[i].ip6 ? g->nics[i].ip6 : "");
 	printf("config /etc/bulkhead/guests/%s.cfg%s\n", g->name,
@@ -299,7 +306,8 @@ static int prepare(struct making *m)
 	int r = lvm_load(NULL, &m->l);
 
 	if (r >= 0)
-		r = lvm_choose(&m->l, q->want_vg, q->want_pool, &m->vg, &m->pool);
+		r = lvm_choose(&m->l, q->want_vg, q->want_pool, &m->vg,
+			       &m->pool);
 	if (r < 0)
 		return r;
 	m->owner = guest_owner_tag(q->g->name);
@@ -314,9 +322,10 @@ static int prepare(struct making *m)
 		const struct lv *src = lvm_lv(&m->l, q->src_vg, q->src_lv);
 
 		if (!src)
-			return fail(VMB_MISSING,
-				    "volume %s/%s, which this should be made from, is gone",
-				    q->src_vg, q->src_lv);
+			return fail(
+				VMB_MISSING,
+				"volume %s/%s, which this should be made from, is gone",
+				q->src_vg, q->src_lv);
 		m->thin_source = m->pool && streq(q->src_vg, m->vg->name) &&
 				 streq(src->pool, m->pool->name);
 	}

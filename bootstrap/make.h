@@ -10,23 +10,27 @@
 #include "identity.h"
 #include "tmpl.h"
 
-enum source_kind { SRC_TEMPLATE, SRC_GUEST, SRC_STREAM };
+enum source_kind {
+	SRC_TEMPLATE,
+	SRC_GUEST,
+	SRC_STREAM
+};
 
 struct make_req {
-	struct guest *g;	   /* filled in by the caller; vg may be NULL */
+	struct guest *g; /* filled in by the caller; vg may be NULL */
 	enum source_kind kind;
-	const struct tmpl *tmpl;   /* SRC_TEMPLATE */
+	const struct tmpl *tmpl;                  /* SRC_TEMPLATE */
 	const char *src_vg, *src_lv, *src_fstype; /* SRC_GUEST */
 	uint64_t src_bytes;
-	bool src_live;		   /* the source is in use: take a snapshot first */
+	bool src_live; /* the source is in use: take a snapshot first */
 	/* SRC_STREAM: writes the root volume's content */
 	int (*stream)(const char *dev, void *arg);
 	void *stream_arg;
-	bool keep_identity;	   /* import --keep-identity */
+	bool keep_identity; /* import --keep-identity */
 	const char *want_vg, *want_pool;
 	struct identity id;
 	struct strv roles, scripts;
-	bool replace;		   /* a guest of that name goes first (--force) */
+	bool replace; /* a guest of that name goes first (--force) */
 	bool dry_run, autostart;
 };
 

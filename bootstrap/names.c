@@ -12,7 +12,8 @@
 static bool chars_ok(const char *s, const char *extra)
 {
 	for (; *s; s++)
-		if (!(isascii((unsigned char)*s) && isalnum((unsigned char)*s)) &&
+		if (!(isascii((unsigned char)*s) &&
+		      isalnum((unsigned char)*s)) &&
 		    !strchr(extra, *s))
 			return false;
 	return true;
@@ -24,23 +25,24 @@ static int check(const char *what, const char *name, const char *extra,
 	if (!name || !*name)
 		return fail(VMB_USAGE, "%s: empty name", what);
 	if (strlen(name) > max)
-		return fail(VMB_USAGE, "%s \"%.70s\": longer than %zu characters",
-			    what, name, max);
-	if (!chars_ok(name, extra) || !isalnum((unsigned char)*name))
 		return fail(VMB_USAGE,
-			    "%s \"%s\": use letters, digits and \"%s\", starting with a letter or digit",
-			    what, name, extra);
+			    "%s \"%.70s\": longer than %zu characters", what,
+			    name, max);
+	if (!chars_ok(name, extra) || !isalnum((unsigned char)*name))
+		return fail(
+			VMB_USAGE,
+			"%s \"%s\": use letters, digits and \"%s\", starting with a letter or digit",
+			what, name, extra);
 	return 0;
 }
 
 bool name_is_reserved_lv(const char *lv)
 {
-	static const char *const part[] = { "_cdata",	"_cmeta",  "_corig",
-					    "_mlog",	"_mimage", "_pmspare",
-					    "_rimage",	"_rmeta",  "_tdata",
-					    "_tmeta",	"_vorigin", "_vdata",
-					    "_imeta",	"_iorig",  "_cvol",
-					    "_wcorig" };
+	static const char *const part[] = {
+		"_cdata",  "_cmeta", "_corig", "_mlog",  "_mimage",  "_pmspare",
+		"_rimage", "_rmeta", "_tdata", "_tmeta", "_vorigin", "_vdata",
+		"_imeta",  "_iorig", "_cvol",  "_wcorig"
+	};
 
 	if (bh_startswith(lv, "snapshot") || bh_startswith(lv, "pvmove"))
 		return true;
@@ -60,17 +62,19 @@ int name_check_guest(const char *name)
 	n = strlen(name);
 	if (strstr(name, "..") || name[n - 1] == '-' || name[n - 1] == '.' ||
 	    strstr(name, ".-") || strstr(name, "-."))
-		return fail(VMB_USAGE,
-			    "guest \"%s\": not a valid host name (RFC 1123): no empty parts, no \"-\" at the end of a part",
-			    name);
+		return fail(
+			VMB_USAGE,
+			"guest \"%s\": not a valid host name (RFC 1123): no empty parts, no \"-\" at the end of a part",
+			name);
 	/* "list" and friends as a Domain-0 alias confuse every other tool. */
 	if (streq(name, "Domain-0") || name_is_reserved_lv(name))
 		return fail(VMB_USAGE, "guest \"%s\": this name is reserved",
 			    name);
 	if (strspn(name, "0123456789") == n)
-		return fail(VMB_USAGE,
-			    "guest \"%s\": a name of digits only would be taken for a domain id",
-			    name);
+		return fail(
+			VMB_USAGE,
+			"guest \"%s\": a name of digits only would be taken for a domain id",
+			name);
 	return 0;
 }
 
@@ -99,18 +103,20 @@ int name_check_user(const char *name)
 {
 	if (!name || !*name || strlen(name) > 32 || !chars_ok(name, "_-") ||
 	    isdigit((unsigned char)*name) || *name == '-')
-		return fail(VMB_USAGE,
-			    "user \"%s\": use up to 32 letters, digits, \"_\" and \"-\", not starting with a digit or \"-\"",
-			    name ? name : "");
+		return fail(
+			VMB_USAGE,
+			"user \"%s\": use up to 32 letters, digits, \"_\" and \"-\", not starting with a digit or \"-\"",
+			name ? name : "");
 	return 0;
 }
 
 int name_check_bridge(const char *name)
 {
 	if (!name || !*name || strlen(name) > 15 || !chars_ok(name, "_.-"))
-		return fail(VMB_USAGE,
-			    "bridge \"%s\": not an interface name (1 to 15 letters, digits, \"_.-\")",
-			    name ? name : "");
+		return fail(
+			VMB_USAGE,
+			"bridge \"%s\": not an interface name (1 to 15 letters, digits, \"_.-\")",
+			name ? name : "");
 	return 0;
 }
 
@@ -120,7 +126,8 @@ int name_check_hostname(const char *name)
 
 	if (r < 0)
 		return r;
-	if (strstr(name, "..") || bh_endswith(name, "-") || bh_endswith(name, "."))
+	if (strstr(name, "..") || bh_endswith(name, "-") ||
+	    bh_endswith(name, "."))
 		return fail(VMB_USAGE, "host name \"%s\": not valid (RFC 1123)",
 			    name);
 	return 0;

@@ -6,7 +6,7 @@
 #include "nic.h"
 
 static const char *const style_names[] = {
-	[NET_NONE] = "none",	     [NET_NETWORKD] = "networkd",
+	[NET_NONE] = "none",         [NET_NETWORKD] = "networkd",
 	[NET_IFUPDOWN] = "ifupdown", [NET_NM] = "networkmanager",
 	[NET_NETPLAN] = "netplan",   [NET_TINY] = "tiny",
 };
@@ -51,9 +51,10 @@ static void networkd_address(struct buf *b, const struct nic *n)
 {
 	buf_addf(b, "\n[Network]\n");
 	if (n->dhcp)
-		buf_addf(b, "DHCP=%s\n", n->ip4 ? "ipv6" :
-					 n->ip6 ? "ipv4" :
-						  "yes");
+		buf_addf(b, "DHCP=%s\n",
+			 n->ip4   ? "ipv6"
+			 : n->ip6 ? "ipv4"
+				  : "yes");
 	if (n->none)
 		buf_addf(b, "LinkLocalAddressing=no\n");
 	if (n->ip4)
@@ -74,40 +75,52 @@ static int render_networkd(const struct nic *n, size_t i, struct netfiles *out)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	buf_addf(&b, "# Written by vm-bootstrap.\n[Match]\nMACAddress=%s\n", n->mac);
+	buf_addf(&b, "# Written by vm-bootstrap.\n[Match]\nMACAddress=%s\n",
+		 n->mac);
 	/* A VLAN interface has the same address; match only the real one. */
 	if (n->vlan) {
-		buf_addf(&b, "Type=ether\nKind=!*\n\n[Network]\nVLAN=vlan%u\nLinkLocalAddressing=no\n",
-			 n->vlan);
+		buf_addf(
+			&b,
+			"Type=ether\nKind=!*\n\n[Network]\nVLAN=vlan%u\nLinkLocalAddressing=no\n",
+			n->vlan);
 	} else {
 		networkd_address(&b, n);
 	}
-	if (emit(out, bh_asprintf("/etc/systemd/network/10-bulkhead%zu.network", i),
+	if (emit(out,
+		 bh_asprintf("/etc/systemd/network/10-bulkhead%zu.network", i),
 		 &b, 0644) < 0)
 		return -VMB_FAILED;
 	if (!n->vlan)
 		return 0;
-	buf_addf(&b, "# Written by vm-bootstrap.\n[NetDev]\nName=vlan%u\nKind=vlan\n\n[VLAN]\nId=%u\n",
-		 n->vlan, n->vlan);
-	if (emit(out, bh_asprintf("/etc/systemd/network/09-bulkhead%zu.netdev", i),
+	buf_addf(
+		&b,
+		"# Written by vm-bootstrap.\n[NetDev]\nName=vlan%u\nKind=vlan\n\n[VLAN]\nId=%u\n",
+		n->vlan, n->vlan);
+	if (emit(out,
+		 bh_asprintf("/etc/systemd/network/09-bulkhead%zu.netdev", i),
 		 &b, 0644) < 0)
 		return -VMB_FAILED;
-	buf_addf(&b, "# Written by vm-bootstrap.\n[Match]\nName=vlan%u\n", n->vlan);
+	buf_addf(&b, "# Written by vm-bootstrap.\n[Match]\nName=vlan%u\n",
+		 n->vlan);
 	networkd_address(&b, n);
-	return emit(out, bh_asprintf("/etc/systemd/network/09-bulkhead%zu.network", i),
-		    &b, 0644);
+	return emit(
+		out,
+		bh_asprintf("/etc/systemd/network/09-bulkhead%zu.network", i),
+		&b, 0644);
 }
 
 static void ifupdown_stanza(struct buf *b, const struct nic *n, size_t i)
 {
-	_cleanup_free_ char *dev = n->vlan ? bh_asprintf("net%zu.%u", i, n->vlan) :
-					     bh_asprintf("net%zu", i);
+	_cleanup_free_ char *dev =
+		n->vlan ? bh_asprintf("net%zu.%u", i, n->vlan)
+			: bh_asprintf("net%zu", i);
 
 	buf_addf(b, "\nauto %s\n", dev);
 	if (n->dhcp && !n->ip4)
 		buf_addf(b, "iface %s inet dhcp\n", dev);
 	else if (n->ip4)
-		buf_addf(b, "iface %s inet static\n\taddress %s\n", dev, n->ip4);
+		buf_addf(b, "iface %s inet static\n\taddress %s\n", dev,
+			 n->ip4);
 	else
 		buf_addf(b, "iface %s inet manual\n", dev);
 	if (n->gw4)
@@ -121,7 +134,8 @@ static void ifupdown_stanza(struct buf *b, const struct nic *n, size_t i)
 		buf_addf(b, "\n");
 	}
 	if (n->ip6) {
-		buf_addf(b, "iface %s inet6 static\n\taddress %s\n", dev, n->ip6);
+		buf_addf(b, "iface %s inet6 static\n\taddress %s\n", dev,
+			 n->ip6);
 		if (n->gw6)
 			buf_addf(b, "\tgateway %s\n", n->gw6);
 	}
@@ -133,14 +147,17 @@ static int render_ifupdown(const struct nic *nics, size_t n,
 {
 	_cleanup_buf_ struct buf b = { 0 }, rules = { 0 };
 
-	buf_addf(&b, "# Written by vm-bootstrap; net0.. are named by MAC address in\n"
-		     "# /etc/udev/rules.d/70-bulkhead-net.rules.\n"
-		     "auto lo\niface lo inet loopback\n");
+	buf_addf(
+		&b,
+		"# Written by vm-bootstrap; net0.. are named by MAC address in\n"
+		"# /etc/udev/rules.d/70-bulkhead-net.rules.\n"
+		"auto lo\niface lo inet loopback\n");
 	buf_addf(&rules, "# Written by vm-bootstrap.\n");
 	for (size_t i = 0; i < n; i++) {
-		buf_addf(&rules,
-			 "SUBSYSTEM==\"net\", ACTION==\"add\", ATTR{type}==\"1\", DRIVERS==\"?*\", ATTR{address}==\"%s\", NAME=\"net%zu\"\n",
-			 nics[i].mac, i);
+		buf_addf(
+			&rules,
+			"SUBSYSTEM==\"net\", ACTION==\"add\", ATTR{type}==\"1\", DRIVERS==\"?*\", ATTR{address}==\"%s\", NAME=\"net%zu\"\n",
+			nics[i].mac, i);
 		ifupdown_stanza(&b, &nics[i], i);
 	}
 	if (emit(out, strdup("/etc/network/interfaces"), &b, 0644) < 0)
@@ -155,10 +172,14 @@ static void nm_ip(struct buf *b, const char *section, const char *ip,
 	bool six = streq(section, "ipv6"), any = false;
 
 	buf_addf(b, "\n[%s]\nmethod=%s\n", section,
-		 ip ? "manual" : dhcp ? "auto" : off ? "disabled" :
-		 six ? "auto" : "disabled");
+		 ip     ? "manual"
+		 : dhcp ? "auto"
+		 : off  ? "disabled"
+		 : six  ? "auto"
+			: "disabled");
 	if (ip)
-		buf_addf(b, "address1=%s%s%s\n", ip, gw ? "," : "", gw ? gw : "");
+		buf_addf(b, "address1=%s%s%s\n", ip, gw ? "," : "",
+			 gw ? gw : "");
 	for (size_t i = 0; i < n->dns.n; i++) {
 		if ((strchr(n->dns.v[i], ':') != NULL) != six)
 			continue;
@@ -173,19 +194,25 @@ static int render_nm(const struct nic *n, size_t i, struct netfiles *out)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	buf_addf(&b, "# Written by vm-bootstrap.\n[connection]\nid=bulkhead%zu\n", i);
+	buf_addf(&b,
+		 "# Written by vm-bootstrap.\n[connection]\nid=bulkhead%zu\n",
+		 i);
 	if (n->vlan)
-		buf_addf(&b, "type=vlan\ninterface-name=vlan%u\n\n[vlan]\nid=%u\n\n[ethernet]\nmac-address=%s\n",
-			 n->vlan, n->vlan, n->mac);
+		buf_addf(
+			&b,
+			"type=vlan\ninterface-name=vlan%u\n\n[vlan]\nid=%u\n\n[ethernet]\nmac-address=%s\n",
+			n->vlan, n->vlan, n->mac);
 	else
 		buf_addf(&b, "type=ethernet\n\n[ethernet]\nmac-address=%s\n",
 			 n->mac);
 	nm_ip(&b, "ipv4", n->ip4, n->gw4, n->dhcp, n->none, n);
 	nm_ip(&b, "ipv6", n->ip6, n->gw6, n->dhcp, n->none, n);
-	return emit(out,
-		    bh_asprintf("/etc/NetworkManager/system-connections/bulkhead%zu.nmconnection",
-			      i),
-		    &b, 0600);
+	return emit(
+		out,
+		bh_asprintf(
+			"/etc/NetworkManager/system-connections/bulkhead%zu.nmconnection",
+			i),
+		&b, 0600);
 }
 
 static void netplan_address(struct buf *b, const struct nic *n)
@@ -204,10 +231,12 @@ static void netplan_address(struct buf *b, const struct nic *n)
 	if (n->gw4 || n->gw6)
 		buf_addf(b, "      routes:\n");
 	if (n->gw4)
-		buf_addf(b, "        - to: \"0.0.0.0/0\"\n          via: \"%s\"\n",
+		buf_addf(b,
+			 "        - to: \"0.0.0.0/0\"\n          via: \"%s\"\n",
 			 n->gw4);
 	if (n->gw6)
-		buf_addf(b, "        - to: \"::/0\"\n          via: \"%s\"\n", n->gw6);
+		buf_addf(b, "        - to: \"::/0\"\n          via: \"%s\"\n",
+			 n->gw6);
 	if (n->dns.n)
 		buf_addf(b, "      nameservers:\n        addresses:\n");
 	for (size_t i = 0; i < n->dns.n; i++)
@@ -220,10 +249,14 @@ static int render_netplan(const struct nic *nics, size_t n,
 	_cleanup_buf_ struct buf b = { 0 };
 	bool vlans = false;
 
-	buf_addf(&b, "# Written by vm-bootstrap.\nnetwork:\n  version: 2\n  ethernets:\n");
+	buf_addf(
+		&b,
+		"# Written by vm-bootstrap.\nnetwork:\n  version: 2\n  ethernets:\n");
 	for (size_t i = 0; i < n; i++) {
-		buf_addf(&b, "    net%zu:\n      match:\n        macaddress: \"%s\"\n",
-			 i, nics[i].mac);
+		buf_addf(
+			&b,
+			"    net%zu:\n      match:\n        macaddress: \"%s\"\n",
+			i, nics[i].mac);
 		if (nics[i].vlan)
 			vlans = true;
 		else
@@ -246,12 +279,15 @@ static int render_tiny(const struct nic *nics, size_t n, struct netfiles *out)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	buf_addf(&b, "# mac vlan ip4 gw4 ip6 gw6 dns; written by vm-bootstrap\n");
+	buf_addf(&b,
+		 "# mac vlan ip4 gw4 ip6 gw6 dns; written by vm-bootstrap\n");
 	for (size_t i = 0; i < n; i++) {
 		const struct nic *c = &nics[i];
 
 		buf_addf(&b, "%s %u %s %s %s %s ", c->mac, c->vlan,
-			 c->ip4 ? c->ip4 : c->dhcp ? "dhcp" : "-",
+			 c->ip4    ? c->ip4
+			 : c->dhcp ? "dhcp"
+				   : "-",
 			 c->gw4 ? c->gw4 : "-", c->ip6 ? c->ip6 : "-",
 			 c->gw6 ? c->gw6 : "-");
 		for (size_t k = 0; k < c->dns.n; k++)

@@ -30,15 +30,17 @@ static int parse_mac(const char *s, char **ret)
 	if (strlen(s) != 17 ||
 	    sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3],
 		   &b[4], &b[5], &end) != 6)
-		return fail(VMB_USAGE,
-			    "MAC address \"%s\": expected six hex pairs, as in 00:16:3e:01:02:03",
-			    s);
+		return fail(
+			VMB_USAGE,
+			"MAC address \"%s\": expected six hex pairs, as in 00:16:3e:01:02:03",
+			s);
 	if (b[0] & 1)
-		return fail(VMB_USAGE,
-			    "MAC address \"%s\" is a multicast address; the first byte must be even",
-			    s);
-	mac = bh_asprintf("%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3],
-			b[4], b[5]);
+		return fail(
+			VMB_USAGE,
+			"MAC address \"%s\" is a multicast address; the first byte must be even",
+			s);
+	mac = bh_asprintf("%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2],
+			  b[3], b[4], b[5]);
 	if (!mac)
 		return oom();
 	free(*ret);
@@ -71,12 +73,14 @@ static int check_addr(int family, const char *what, const char *s, bool prefix,
 	if (slash)
 		*slash++ = 0;
 	if (inet_pton(family, copy, raw) != 1 || (slash && !prefix) ||
-	    (slash && (bh_parse_u64(slash, 10, family == AF_INET ? 32 : 128, &plen) < 0 ||
+	    (slash && (bh_parse_u64(slash, 10, family == AF_INET ? 32 : 128,
+				    &plen) < 0 ||
 		       plen == 0)))
-		return fail(VMB_USAGE, "%s \"%s\": expected an %s address%s",
-			    what, s, family == AF_INET ? "IPv4" : "IPv6",
-			    prefix ? ", as in \"192.0.2.5/24\" or \"2001:db8::5/64\"" :
-				     "");
+		return fail(
+			VMB_USAGE, "%s \"%s\": expected an %s address%s", what,
+			s, family == AF_INET ? "IPv4" : "IPv6",
+			prefix ? ", as in \"192.0.2.5/24\" or \"2001:db8::5/64\""
+			       : "");
 	if (ret_has_prefix)
 		*ret_has_prefix = slash != NULL;
 	return 0;
@@ -90,7 +94,8 @@ static int set_netmask(struct nic *nic, const char *value)
 	char *ip;
 
 	if (inet_pton(AF_INET, value, &a) != 1)
-		return fail(VMB_USAGE, "netmask \"%s\": expected as in 255.255.255.0",
+		return fail(VMB_USAGE,
+			    "netmask \"%s\": expected as in 255.255.255.0",
 			    value);
 	m = ntohl(a.s_addr);
 	while (plen < 32 && m & (0x80000000u >> plen))
@@ -163,14 +168,15 @@ int nic_set(struct nic *nic, const char *key, const char *value)
 	}
 	if (streq(key, "vlan")) {
 		if (bh_parse_u64(value, 10, 4094, &v) < 0 || v == 0)
-			return fail(VMB_USAGE, "vlan \"%s\": expected 1 to 4094",
-				    value);
+			return fail(VMB_USAGE,
+				    "vlan \"%s\": expected 1 to 4094", value);
 		nic->vlan = (unsigned int)v;
 		return 0;
 	}
-	return fail(VMB_USAGE,
-		    "network setting \"%s\": use bridge, mac, ip, ip6, gateway, netmask, dns, vlan",
-		    key);
+	return fail(
+		VMB_USAGE,
+		"network setting \"%s\": use bridge, mac, ip, ip6, gateway, netmask, dns, vlan",
+		key);
 }
 
 int nic_parse(const char *text, struct nic *ret)
@@ -186,9 +192,10 @@ int nic_parse(const char *text, struct nic *ret)
 		char *eq = strchr(t, '=');
 
 		if (!eq)
-			return fail(VMB_USAGE,
-				    "--nic %s: expected key=value, found \"%s\"",
-				    text, t);
+			return fail(
+				VMB_USAGE,
+				"--nic %s: expected key=value, found \"%s\"",
+				text, t);
 		*eq = 0;
 		/* The mask needs the address, whatever the order. */
 		if (streq(t, "netmask"))
@@ -228,8 +235,9 @@ static int default_bridge(char **ret)
 		closedir(d);
 	if (*ret)
 		return 0;
-	return fail(VMB_MISSING,
-		    "this host has no network bridge for the guest; make one (bulkhead-setup), name one with --bridge, or use --no-network");
+	return fail(
+		VMB_MISSING,
+		"this host has no network bridge for the guest; make one (bulkhead-setup), name one with --bridge, or use --no-network");
 }
 
 int nic_finish(struct nic *nic)
@@ -239,20 +247,24 @@ int nic_finish(struct nic *nic)
 	if (!nic->mac && mac_random(&nic->mac) < 0)
 		return -VMB_FAILED;
 	if (nic->none && (nic->ip4 || nic->ip6 || nic->dhcp))
-		return fail(VMB_USAGE, "ip=none and another address exclude each other");
+		return fail(VMB_USAGE,
+			    "ip=none and another address exclude each other");
 	if (nic->ip4 && !nic->dhcp && conf_get("netmask") &&
 	    set_netmask(nic, conf_get("netmask")) < 0)
 		return -VMB_USAGE;
 	if (nic->ip4 && !strchr(nic->ip4, '/'))
-		return fail(VMB_USAGE,
-			    "ip \"%s\": the prefix length is missing, as in %s/24 (or --netmask)",
-			    nic->ip4, nic->ip4);
+		return fail(
+			VMB_USAGE,
+			"ip \"%s\": the prefix length is missing, as in %s/24 (or --netmask)",
+			nic->ip4, nic->ip4);
 	if (nic->ip6 && !strchr(nic->ip6, '/'))
-		return fail(VMB_USAGE,
-			    "ip \"%s\": the prefix length is missing, as in %s/64",
-			    nic->ip6, nic->ip6);
+		return fail(
+			VMB_USAGE,
+			"ip \"%s\": the prefix length is missing, as in %s/64",
+			nic->ip6, nic->ip6);
 	if (nic->gw4 && !nic->ip4)
-		return fail(VMB_USAGE, "gateway %s needs a static --ip", nic->gw4);
+		return fail(VMB_USAGE, "gateway %s needs a static --ip",
+			    nic->gw4);
 	if (nic->gw6 && !nic->ip6)
 		return fail(VMB_USAGE, "gateway %s needs a static IPv6 address",
 			    nic->gw6);

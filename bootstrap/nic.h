@@ -16,11 +16,11 @@
 
 struct nic {
 	char *bridge, *mac;
-	bool dhcp, none;       /* none: up, but no address from us */
-	char *ip4, *gw4;       /* "10.0.0.5/24" */
+	bool dhcp, none; /* none: up, but no address from us */
+	char *ip4, *gw4; /* "10.0.0.5/24" */
 	char *ip6, *gw6;
 	struct strv dns;
-	unsigned int vlan;     /* tagged inside the guest; 0: not */
+	unsigned int vlan; /* tagged inside the guest; 0: not */
 };
 
 /* "bridge=br0,ip=10.0.0.5/24,gateway=10.0.0.1,dns=1.1.1.1,vlan=12,mac=.." */
@@ -32,7 +32,14 @@ int nic_finish(struct nic *nic);
 void nic_done(struct nic *nic);
 int mac_random(char **ret);
 
-enum netstyle { NET_NONE, NET_NETWORKD, NET_IFUPDOWN, NET_NM, NET_NETPLAN, NET_TINY };
+enum netstyle {
+	NET_NONE,
+	NET_NETWORKD,
+	NET_IFUPDOWN,
+	NET_NM,
+	NET_NETPLAN,
+	NET_TINY
+};
 int netstyle_parse(const char *s, enum netstyle *ret);
 const char *netstyle_name(enum netstyle s);
 

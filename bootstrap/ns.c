@@ -37,21 +37,23 @@ int ns_run(int (*fn)(void *arg), void *arg)
 
 	fflush(NULL);
 	/* Like fork(), with two flags: the child runs on a copy of our stack. */
-	pid = (pid_t)syscall(SYS_clone,
-			     CLONE_NEWNS | CLONE_NEWPID | (unsigned long)SIGCHLD,
-			     0, 0, 0, 0);
+	pid = (pid_t)syscall(
+		SYS_clone, CLONE_NEWNS | CLONE_NEWPID | (unsigned long)SIGCHLD,
+		0, 0, 0, 0);
 	if (pid == 0)
 		ns_child(fn, arg);
 	if (pid < 0)
-		return fail(VMB_FAILED,
-			    "cannot make a private mount namespace: %m; vm-bootstrap needs root");
+		return fail(
+			VMB_FAILED,
+			"cannot make a private mount namespace: %m; vm-bootstrap needs root");
 	while (waitpid(pid, &st, 0) < 0)
 		if (errno != EINTR)
 			return fail(VMB_FAILED, "cannot wait for a child: %m");
 	if (WIFSIGNALED(st))
-		return fail(VMB_FAILED,
-			    "the process working on the guest's file system was killed (signal %d)",
-			    WTERMSIG(st));
+		return fail(
+			VMB_FAILED,
+			"the process working on the guest's file system was killed (signal %d)",
+			WTERMSIG(st));
 	return -WEXITSTATUS(st);
 }
 
@@ -70,12 +72,14 @@ int chroot_prepare(const char *dir)
 	static const struct {
 		const char *name;
 		unsigned int major, minor;
-	} nodes[] = { { "null", 1, 3 },	 { "zero", 1, 5 },
-		      { "full", 1, 7 },	 { "random", 1, 8 },
-		      { "urandom", 1, 9 }, { "tty", 5, 0 } };
+	} nodes[] = {
+		{ "null", 1, 3 },   { "zero", 1, 5 },    { "full", 1, 7 },
+		{ "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 }
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
-		_cleanup_free_ char *p = bh_asprintf("%s/%s", dir, mounts[i].where);
+		_cleanup_free_ char *p =
+			bh_asprintf("%s/%s", dir, mounts[i].where);
 
 		if (!p)
 			return oom();
@@ -85,7 +89,8 @@ int chroot_prepare(const char *dir)
 			return fail(VMB_FAILED, "cannot mount %s: %m", p);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
-		_cleanup_free_ char *p = bh_asprintf("%s/dev/%s", dir, nodes[i].name);
+		_cleanup_free_ char *p =
+			bh_asprintf("%s/dev/%s", dir, nodes[i].name);
 
 		if (!p)
 			return oom();
@@ -95,8 +100,8 @@ int chroot_prepare(const char *dir)
 		(void)chmod(p, 0666);
 	}
 	for (int i = 0; i < 2; i++) {
-		_cleanup_free_ char *p = bh_asprintf("%s/dev/%s", dir,
-						   i ? "shm" : "pts");
+		_cleanup_free_ char *p =
+			bh_asprintf("%s/dev/%s", dir, i ? "shm" : "pts");
 
 		if (!p)
 			return oom();

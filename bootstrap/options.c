@@ -43,23 +43,26 @@ int opt_ssh_key(const char *file, struct buf *keys)
 		return fail(VMB_MISSING, "--ssh-key: cannot read %s: %s", file,
 			    strerror(-r));
 	if (strstr(text, "PRIVATE KEY"))
-		return fail(VMB_USAGE,
-			    "--ssh-key: %s is a private key; give the public one (%s.pub)",
-			    file, file);
+		return fail(
+			VMB_USAGE,
+			"--ssh-key: %s is a private key; give the public one (%s.pub)",
+			file, file);
 	for (char *l = strtok_r(text, "\r\n", &save); l;
 	     l = strtok_r(NULL, "\r\n", &save)) {
 		l = bh_strip(l);
 		if (!*l || *l == '#')
 			continue;
 		if (!is_public_key(l))
-			return fail(VMB_USAGE,
-				    "--ssh-key: %s: not an SSH public key: \"%.40s\"",
-				    file, l);
+			return fail(
+				VMB_USAGE,
+				"--ssh-key: %s: not an SSH public key: \"%.40s\"",
+				file, l);
 		if (buf_addf(keys, "%s\n", l) < 0)
 			return oom();
 		found++;
 	}
-	return found ? 0 : fail(VMB_USAGE, "--ssh-key: %s has no key in it", file);
+	return found ? 0
+		     : fail(VMB_USAGE, "--ssh-key: %s has no key in it", file);
 }
 
 int opt_password_file(const char *file, char **ret_hash)
@@ -104,12 +107,12 @@ int opt_role(const char *name, struct strv *roles)
 
 	for (size_t i = 0; r >= 0 && i < words.n; i++) {
 		const char *extra = conf_get("role-path");
-		char *tries[4] = { etc_path("roles.d/%s", words.v[i]),
-				   extra ? bh_asprintf("%s/%s", extra, words.v[i]) :
-					   NULL,
-				   data_path("roles.d/%s", words.v[i]),
-				   bh_asprintf("/etc/xen-tools/role.d/%s",
-					     words.v[i]) };
+		char *tries[4] = {
+			etc_path("roles.d/%s", words.v[i]),
+			extra ? bh_asprintf("%s/%s", extra, words.v[i]) : NULL,
+			data_path("roles.d/%s", words.v[i]),
+			bh_asprintf("/etc/xen-tools/role.d/%s", words.v[i])
+		};
 		bool found = false;
 
 		r = name_check_template(words.v[i]);
@@ -122,9 +125,10 @@ int opt_role(const char *name, struct strv *roles)
 			free(tries[k]);
 		}
 		if (r >= 0 && !found)
-			r = fail(VMB_MISSING,
-				 "--role: there is no executable /etc/bulkhead/roles.d/%s",
-				 words.v[i]);
+			r = fail(
+				VMB_MISSING,
+				"--role: there is no executable /etc/bulkhead/roles.d/%s",
+				words.v[i]);
 	}
 	return r;
 }
@@ -136,18 +140,19 @@ int opt_user_data(const char *file, char **ret_text)
 	free(*ret_text);
 	*ret_text = NULL;
 	r = bh_read_file(file, 1 << 20, ret_text, NULL);
-	return r < 0 ? fail(VMB_MISSING, "--user-data: cannot read %s: %s", file,
-			    strerror(-r)) :
-		       0;
+	return r < 0 ? fail(VMB_MISSING, "--user-data: cannot read %s: %s",
+			    file, strerror(-r))
+		     : 0;
 }
 
 int opt_cfg_string(const char *what, const char *v, char **ret)
 {
 	for (const char *p = v; *p; p++)
 		if (*p == '"' || *p == '\\' || iscntrl((unsigned char)*p))
-			return fail(VMB_USAGE,
-				    "--%s: quotes, backslashes and control characters cannot be written to a guest's configuration",
-				    what);
+			return fail(
+				VMB_USAGE,
+				"--%s: quotes, backslashes and control characters cannot be written to a guest's configuration",
+				what);
 	free(*ret);
 	*ret = strdup(v);
 	return *ret ? 0 : oom();

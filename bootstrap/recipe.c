@@ -81,14 +81,16 @@ static int one(const char *file, unsigned int line, const char *key,
 		else if (keys[i].list)
 			rc = strv_add(keys[i].list, value);
 		else if (parse_size(value, 1ULL << 20, keys[i].size) < 0)
-			return fail(VMB_USAGE,
-				    "%s:%u: %s: \"%s\" is not a size, as in 512M or 2G",
-				    file, line, key, value);
+			return fail(
+				VMB_USAGE,
+				"%s:%u: %s: \"%s\" is not a size, as in 512M or 2G",
+				file, line, key, value);
 		return rc < 0 ? oom() : 0;
 	}
-	return fail(VMB_USAGE,
-		    "%s:%u: unknown key \"%s\"; vm-bootstrap(8) lists the keys of a recipe",
-		    file, line, key);
+	return fail(
+		VMB_USAGE,
+		"%s:%u: unknown key \"%s\"; vm-bootstrap(8) lists the keys of a recipe",
+		file, line, key);
 }
 
 static int dflt(char **p, const char *v)
@@ -106,20 +108,23 @@ int recipe_parse(const char *path, char *text, struct recipe *ret)
 	if (rc >= 0)
 		rc = name_check_template(r.name);
 	if (rc >= 0 && !r.builder)
-		rc = fail(VMB_USAGE, "%s: \"builder\" is missing (debian, dnf or tiny)",
+		rc = fail(VMB_USAGE,
+			  "%s: \"builder\" is missing (debian, dnf or tiny)",
 			  path);
-	if (rc >= 0 && !streq(r.builder, "debian") && !streq(r.builder, "dnf") &&
-	    !streq(r.builder, "tiny"))
-		rc = fail(VMB_USAGE, "%s: builder \"%s\": use debian, dnf or tiny",
-			  path, r.builder);
-	if (rc >= 0 && (set_text(&r.path, path) < 0 || dflt(&r.boot, "host") < 0 ||
-			dflt(&r.fstype, "ext4") < 0 ||
-			dflt(&r.components, "main") < 0))
+	if (rc >= 0 && !streq(r.builder, "debian") &&
+	    !streq(r.builder, "dnf") && !streq(r.builder, "tiny"))
+		rc = fail(VMB_USAGE,
+			  "%s: builder \"%s\": use debian, dnf or tiny", path,
+			  r.builder);
+	if (rc >= 0 &&
+	    (set_text(&r.path, path) < 0 || dflt(&r.boot, "host") < 0 ||
+	     dflt(&r.fstype, "ext4") < 0 || dflt(&r.components, "main") < 0))
 		rc = oom();
 	if (rc >= 0 && !streq(r.boot, "host") && !streq(r.boot, "disk") &&
 	    !streq(r.boot, "pvgrub"))
-		rc = fail(VMB_USAGE, "%s: boot \"%s\": use host, disk or pvgrub",
-			  path, r.boot);
+		rc = fail(VMB_USAGE,
+			  "%s: boot \"%s\": use host, disk or pvgrub", path,
+			  r.boot);
 	if (rc < 0) {
 		recipe_done(&r);
 		return rc;
@@ -160,9 +165,10 @@ int recipe_load(const char *name, struct recipe *ret)
 		path = find(name);
 	}
 	if (!path)
-		return fail(VMB_MISSING,
-			    "there is no recipe \"%s\"; \"vm-bootstrap template list --recipes\" shows those there are",
-			    name);
+		return fail(
+			VMB_MISSING,
+			"there is no recipe \"%s\"; \"vm-bootstrap template list --recipes\" shows those there are",
+			name);
 	r = bh_read_file(path, 1 << 20, &text, NULL);
 	if (r < 0)
 		return fail(VMB_MISSING, "cannot read recipe %s: %s", path,

@@ -19,12 +19,17 @@ static const struct {
 	const char *key;
 	size_t off;
 } text_keys[] = {
-#define T(k, f) { k, offsetof(struct tmpl, f) }
-	T("name", name), T("vg", vg), T("lv", lv), T("fstype", fstype),
-	T("uuid", uuid), T("boot", boot), T("network", network),
-	T("distribution", distribution), T("suite", suite),
-	T("description", description), T("created", created),
-	T("kernel-args", kernel_args), T("source", source),
+#define T(k, f)                             \
+	{                                   \
+		k, offsetof(struct tmpl, f) \
+	}
+	T("name", name),       T("vg", vg),
+	T("lv", lv),           T("fstype", fstype),
+	T("uuid", uuid),       T("boot", boot),
+	T("network", network), T("distribution", distribution),
+	T("suite", suite),     T("description", description),
+	T("created", created), T("kernel-args", kernel_args),
+	T("source", source),
 };
 
 static char **text_at(const struct tmpl *t, size_t i)
@@ -50,15 +55,19 @@ char *tmpl_to_json(const struct tmpl *t)
 			json_object_object_add(
 				o, text_keys[i].key,
 				json_object_new_string(*text_at(t, i)));
-	json_object_object_add(o, "version", json_object_new_int((int)t->version));
-	json_object_object_add(o, "size", json_object_new_int64((int64_t)t->size));
-	json_object_object_add(o, "disk", json_object_new_int64((int64_t)t->disk));
+	json_object_object_add(o, "version",
+			       json_object_new_int((int)t->version));
+	json_object_object_add(o, "size",
+			       json_object_new_int64((int64_t)t->size));
+	json_object_object_add(o, "disk",
+			       json_object_new_int64((int64_t)t->disk));
 	json_object_object_add(o, "memory",
 			       json_object_new_int64((int64_t)t->memory));
 	json_object_object_add(o, "thin", json_object_new_boolean(t->thin));
-	text = bh_asprintf("%s\n", json_object_to_json_string_ext(
-					 o, JSON_C_TO_STRING_PRETTY |
-						    JSON_C_TO_STRING_NOSLASHESCAPE));
+	text = bh_asprintf("%s\n",
+			   json_object_to_json_string_ext(
+				   o, JSON_C_TO_STRING_PRETTY |
+					      JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 	return text;
 }
@@ -67,8 +76,8 @@ static int64_t num(json_object *o, const char *key)
 {
 	json_object *v;
 
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) :
-						       0;
+	return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v)
+						     : 0;
 }
 
 int tmpl_parse(const char *json, struct tmpl *ret)
@@ -111,7 +120,8 @@ int tmpl_all(struct tmpl_list *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->t = calloc(n > 0 ? (size_t)n : 1, sizeof(*ret->t));
 	for (int i = 0; i < n; i++) {
-		_cleanup_free_ char *p = bh_asprintf("%s/%s", dir, list[i]->d_name);
+		_cleanup_free_ char *p =
+			bh_asprintf("%s/%s", dir, list[i]->d_name);
 		_cleanup_free_ char *text = NULL;
 
 		if (bh_endswith(list[i]->d_name, ".json") && p && ret->t &&
@@ -148,8 +158,10 @@ int tmpl_find(const char *spec, const char *vg, struct tmpl *ret)
 	if (at) {
 		*at++ = 0;
 		if (bh_parse_u64(at, 10, 1000000, &want) < 0 || want == 0)
-			return fail(VMB_USAGE, "template \"%s\": expected NAME or NAME@VERSION",
-				    spec);
+			return fail(
+				VMB_USAGE,
+				"template \"%s\": expected NAME or NAME@VERSION",
+				spec);
 	}
 	if (name_check_template(name) < 0)
 		return -VMB_USAGE;
@@ -167,9 +179,10 @@ int tmpl_find(const char *spec, const char *vg, struct tmpl *ret)
 			best = t;
 	}
 	if (!best)
-		return fail(VMB_MISSING,
-			    "there is no template \"%s\"; build it with \"vm-bootstrap template build %s\", or see \"vm-bootstrap template list\"",
-			    spec, name);
+		return fail(
+			VMB_MISSING,
+			"there is no template \"%s\"; build it with \"vm-bootstrap template build %s\", or see \"vm-bootstrap template list\"",
+			spec, name);
 	*ret = *best;
 	memset(best, 0, sizeof(*best));
 	return 0;
@@ -212,8 +225,8 @@ static unsigned int next_version(const char *name, const struct lvm *l)
 		const char *plus = strrchr(l->lv[i].name, '+');
 		unsigned long n;
 
-		if (streq(t, name) && plus && bh_parse_u64(plus + 1, 10, 1u << 30, &n) >= 0 &&
-		    n >= v)
+		if (streq(t, name) && plus &&
+		    bh_parse_u64(plus + 1, 10, 1u << 30, &n) >= 0 && n >= v)
 			v = (unsigned int)n + 1;
 	}
 	return v;
@@ -245,7 +258,8 @@ static int make_volume(struct tmpl_make *m, struct journal *j,
 		return pool_lock;
 	r = lvm_check_space(vg, pool, pool ? 0 : m->bytes);
 	if (r >= 0)
-		r = journal_undo(j, "lv-remove", m->t->vg, m->t->lv, owner, NULL);
+		r = journal_undo(j, "lv-remove", m->t->vg, m->t->lv, owner,
+				 NULL);
 	if (r >= 0)
 		r = lvm_create(m->t->vg, pool ? pool->name : NULL, m->t->lv,
 			       m->bytes, &tags);
@@ -269,7 +283,8 @@ static int publish(struct tmpl_make *m, struct journal **j)
 		r = journal_undo(*j, "unlink", tmp, NULL);
 	if (r < 0)
 		return r;
-	if (bh_mkdir_p(dir, 0755) < 0 || bh_fill_file(tmp, json, strlen(json), 0644) < 0)
+	if (bh_mkdir_p(dir, 0755) < 0 ||
+	    bh_fill_file(tmp, json, strlen(json), 0644) < 0)
 		return fail(VMB_FAILED, "cannot write %s: %m", tmp);
 	r = journal_redo(*j, "rename", tmp, meta, NULL);
 	return r < 0 ? r : journal_commit(j);

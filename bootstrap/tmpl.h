@@ -38,7 +38,7 @@ void tmpl_list_done(struct tmpl_list *l);
 typedef int (*tmpl_fill_fn)(const char *mnt, void *arg);
 
 struct tmpl_make {
-	struct tmpl *t;	       /* name, boot, ... set; vg, lv, version filled in */
+	struct tmpl *t; /* name, boot, ... set; vg, lv, version filled in */
 	const char *vg, *pool; /* wanted, or NULL */
 	const char *features;
 	uint64_t bytes;

@@ -7,11 +7,11 @@
 #define _GNU_SOURCE
 #include "util.h"
 
+#include <ctype.h>
 #include <ftw.h>
 #include <stdarg.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <ctype.h>
 
 bool opt_quiet, opt_json;
 static char last_msg[1024];
@@ -251,9 +251,9 @@ void uuid_random(uint8_t out[16])
 char *uuid_text(const uint8_t u[16])
 {
 	return bh_asprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
-			 "%02x%02x%02x%02x%02x%02x",
-			 u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8],
-			 u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+			   "%02x%02x%02x%02x%02x%02x",
+			   u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8],
+			   u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
 const char *root_prefix(void)
@@ -263,20 +263,20 @@ const char *root_prefix(void)
 	return p ? p : "";
 }
 
-#define PATH_FN(name, dir)                                             \
-	char *name(const char *fmt, ...)                               \
-	{                                                              \
-		_cleanup_free_ char *tail = NULL;                      \
-		va_list ap;                                            \
-		int r;                                                 \
-                                                                       \
-		va_start(ap, fmt);                                     \
-		r = vasprintf(&tail, fmt, ap);                         \
-		va_end(ap);                                            \
-		if (r < 0) {                                           \
-			tail = NULL;                                   \
-			return NULL;                                   \
-		}                                                      \
+#define PATH_FN(name, dir)                                               \
+	char *name(const char *fmt, ...)                                 \
+	{                                                                \
+		_cleanup_free_ char *tail = NULL;                        \
+		va_list ap;                                              \
+		int r;                                                   \
+                                                                         \
+		va_start(ap, fmt);                                       \
+		r = vasprintf(&tail, fmt, ap);                           \
+		va_end(ap);                                              \
+		if (r < 0) {                                             \
+			tail = NULL;                                     \
+			return NULL;                                     \
+		}                                                        \
 		return bh_asprintf("%s%s/%s", root_prefix(), dir, tail); \
 	}
 

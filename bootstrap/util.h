@@ -16,13 +16,13 @@
 /* Exit codes, as vm-bootstrap(8) documents them. */
 enum {
 	VMB_OK = 0,
-	VMB_FAILED = 1,	  /* an operation failed; what it began was undone */
-	VMB_USAGE = 2,	  /* wrong options or values */
+	VMB_FAILED = 1,   /* an operation failed; what it began was undone */
+	VMB_USAGE = 2,    /* wrong options or values */
 	VMB_CONFLICT = 3, /* exists already, busy, or not ours to touch */
 	VMB_MISSING = 4,  /* no such guest, template, volume group, file */
 	VMB_NOSPACE = 5,  /* volume group or thin pool too full */
 	VMB_TIMEOUT = 6,  /* created, but not reachable in time */
-	VMB_SOURCE = 7,	  /* mirror unreachable, archive damaged */
+	VMB_SOURCE = 7,   /* mirror unreachable, archive damaged */
 };
 
 /* Prints "vm-bootstrap: ..." on stderr and returns -code. */

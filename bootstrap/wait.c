@@ -26,7 +26,8 @@ static bool marked_ready(const char *guest)
 	if (fd < 0)
 		return false;
 	n = xsw_call(fd, XSW_DIRECTORY, "/local/domain", 14, dir, sizeof(dir));
-	for (char *d = dir; n > 0 && d < dir + n && !ready; d += strlen(d) + 1) {
+	for (char *d = dir; n > 0 && d < dir + n && !ready;
+	     d += strlen(d) + 1) {
 		if (strspn(d, "0123456789") != strlen(d) || streq(d, "0"))
 			continue;
 		snprintf(path, sizeof(path), "/local/domain/%.10s/name", d);
@@ -84,9 +85,10 @@ int wait_ready(const char *guest, const char *ip, unsigned int seconds)
 			bool up = bhctl_is_running(guest);
 
 			if (seen && !up)
-				return fail(VMB_TIMEOUT,
-					    "guest %s has stopped while starting; \"journalctl -u bulkhead-guest@%s\" has its console",
-					    guest, guest);
+				return fail(
+					VMB_TIMEOUT,
+					"guest %s has stopped while starting; \"journalctl -u bulkhead-guest@%s\" has its console",
+					guest, guest);
 			seen = seen || up;
 		}
 		clock_gettime(CLOCK_MONOTONIC, &t);
@@ -96,11 +98,13 @@ int wait_ready(const char *guest, const char *ip, unsigned int seconds)
 		round++;
 	}
 	if (!bhctl_is_running(guest))
-		return fail(VMB_TIMEOUT,
-			    "guest %s is not running after %u s; \"journalctl -u bulkhead-guest@%s\" says why",
-			    guest, seconds, guest);
-	return fail(VMB_TIMEOUT,
-		    "guest %s runs, but gave no ready mark%s%s within %u s; \"bhctl console %s\" shows where it is",
-		    guest, ip ? " and no SSH at " : "", ip ? ip : "", seconds,
-		    guest);
+		return fail(
+			VMB_TIMEOUT,
+			"guest %s is not running after %u s; \"journalctl -u bulkhead-guest@%s\" says why",
+			guest, seconds, guest);
+	return fail(
+		VMB_TIMEOUT,
+		"guest %s runs, but gave no ready mark%s%s within %u s; \"bhctl console %s\" shows where it is",
+		guest, ip ? " and no SSH at " : "", ip ? ip : "", seconds,
+		guest);
 }

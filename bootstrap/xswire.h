@@ -9,7 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { XSW_DIRECTORY = 1, XSW_READ = 2, XSW_WRITE = 11, XSW_ERROR = 16 };
+enum {
+	XSW_DIRECTORY = 1,
+	XSW_READ = 2,
+	XSW_WRITE = 11,
+	XSW_ERROR = 16
+};
 
 /* The kernel's device in a guest; in dom0 the daemon's socket first. */
 int xsw_open(void);

@@ -15,8 +15,19 @@
 #define MAX_WORDS 64
 #define MAX_DEPTH 16
 
-enum stop { S_EOF, S_BRACE, S_FI, S_ELSE, S_ELIF };
-enum end { E_LINE, E_OPEN, E_CLOSE, E_EOF };
+enum stop {
+	S_EOF,
+	S_BRACE,
+	S_FI,
+	S_ELSE,
+	S_ELIF
+};
+enum end {
+	E_LINE,
+	E_OPEN,
+	E_CLOSE,
+	E_EOF
+};
 
 struct grub {
 	const char *text, *p;
@@ -24,7 +35,7 @@ struct grub {
 	const char *prefix;
 	struct vars *vars;
 	struct menu *m;
-	int parent;	     /* submenu being read */
+	int parent;          /* submenu being read */
 	struct entry *entry; /* entry being run, or NULL */
 	/* The command just read. */
 	char *w[MAX_WORDS];
@@ -122,7 +133,7 @@ static void command(struct grub *g)
 		while (*g->p == ' ' || *g->p == '\t' ||
 		       (g->p[0] == '\\' && g->p[1] == '\n'))
 			g->p += *g->p == '\\' ? 2 : 1;
-		if (*g->p == '#' )
+		if (*g->p == '#')
 			g->p += strcspn(g->p, "\n");
 		if (!*g->p || *g->p == '\n' || *g->p == ';') {
 			g->end = *g->p ? E_LINE : E_EOF;
@@ -152,7 +163,8 @@ static bool file_there(struct grub *g, const char *path)
 	_cleanup_free_ char *text = NULL;
 	size_t n;
 
-	return g->v && g->v->ops->read(g->v, path, 4u << 20, &text, &n, NULL) >= 0 &&
+	return g->v &&
+	       g->v->ops->read(g->v, path, 4u << 20, &text, &n, NULL) >= 0 &&
 	       n > 0;
 }
 
@@ -165,8 +177,9 @@ static bool primary(struct grub *g, unsigned int *i, unsigned int end)
 		(*i)++;
 		return !primary(g, i, end);
 	}
-	if (*i + 2 < end && (streq(g->w[*i + 1], "=") || streq(g->w[*i + 1], "==") ||
-			     streq(g->w[*i + 1], "!="))) {
+	if (*i + 2 < end &&
+	    (streq(g->w[*i + 1], "=") || streq(g->w[*i + 1], "==") ||
+	     streq(g->w[*i + 1], "!="))) {
 		bool eq = streq(a, g->w[*i + 2]);
 
 		if (g->w[*i + 1][0] == '!')
@@ -211,13 +224,13 @@ static bool condition(struct grub *g, unsigned int from)
 		return false;
 	val = primary(g, &i, end);
 	while (i + 1 < end) {
-		bool or = streq(g->w[i], "-o"), more;
+		bool either = streq(g->w[i], "-o"), more;
 
-		if (!or && !streq(g->w[i], "-a"))
+		if (!either && !streq(g->w[i], "-a"))
 			break;
 		i++;
 		more = primary(g, &i, end);
-		val = or ? val || more : val && more;
+		val = either ? val || more : val && more;
 	}
 	return val;
 }
@@ -331,9 +344,10 @@ static void simple(struct grub *g)
 	    (assigned || !strchr("[/", *c))) {
 		*eq = 0;
 		(void)vars_set(g->vars, g->w[assigned], eq + 1);
-	} else if (g->entry && (streq(c, "linux") || streq(c, "linux16") ||
-				streq(c, "linuxefi") || streq(c, "initrd") ||
-				streq(c, "initrd16") || streq(c, "initrdefi"))) {
+	} else if (g->entry &&
+		   (streq(c, "linux") || streq(c, "linux16") ||
+		    streq(c, "linuxefi") || streq(c, "initrd") ||
+		    streq(c, "initrd16") || streq(c, "initrdefi"))) {
 		boot_line(g);
 	} else if (streq(c, "blscfg") && g->v && !g->entry) {
 		static const char *const dirs[] = { "/boot/loader/entries",
@@ -399,8 +413,13 @@ static enum stop run_list(struct grub *g, unsigned int depth, bool skip)
 int grub_parse(const char *text, struct vfs *v, const char *prefix,
 	       struct vars *vars, struct menu *ret)
 {
-	struct grub g = { .text = text, .p = text, .v = v, .prefix = prefix,
-			  .vars = vars, .m = ret, .parent = -1 };
+	struct grub g = { .text = text,
+			  .p = text,
+			  .v = v,
+			  .prefix = prefix,
+			  .vars = vars,
+			  .m = ret,
+			  .parent = -1 };
 	const char *dflt;
 
 	ret->chosen = -1;

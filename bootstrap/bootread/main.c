@@ -203,8 +203,8 @@ static const char *mount_private(const struct job *j, const struct part *p)
 {
 	static const char dir[] = "/run/bulkhead/bootread";
 	char src[32];
-	const char *opts = streq(p->type, "xfs") ? "norecovery,nouuid" :
-						   "rescue=nologreplay";
+	const char *opts = streq(p->type, "xfs") ? "norecovery,nouuid"
+						 : "rescue=nologreplay";
 
 	if (unshare(CLONE_NEWNS) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
@@ -251,7 +251,8 @@ static _Noreturn void read_child(const struct job *j, const struct part *p,
 		fprintf(stderr, "bootread: damaged %s file system\n", p->type);
 		_exit(2);
 	}
-	if (pick_from(&v, j->ignore_once, j->others, &pk, why, sizeof(why)) < 0) {
+	if (pick_from(&v, j->ignore_once, j->others, &pk, why, sizeof(why)) <
+	    0) {
 		fprintf(stderr, "bootread: %s\n", why);
 		_exit(2);
 	}
@@ -274,9 +275,10 @@ static void discard(const struct job *j)
 
 static void save_once(const struct job *j, uint64_t once)
 {
-	_cleanup_free_ char *text = bh_asprintf("%llx\n", (unsigned long long)once);
-	int fd = openat(j->dirfd, "once", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			0600);
+	_cleanup_free_ char *text =
+		bh_asprintf("%llx\n", (unsigned long long)once);
+	int fd = openat(j->dirfd, "once",
+			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	if (fd < 0 || write(fd, text, strlen(text)) < 0 || fsync(fd) < 0)
 		die("cannot write %s/once: %m", j->dir);
@@ -315,7 +317,8 @@ static int read_part(const struct job *j, const struct part *p)
 		_cleanup_free_ char *f = bh_asprintf("%s.new", files[i]);
 
 		out[i] = openat(j->dirfd, f,
-				O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+				O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
+					O_CLOEXEC,
 				0600);
 		if (out[i] < 0)
 			die("cannot write %s/%s: %m", j->dir, f);
@@ -406,7 +409,8 @@ static void read_device(struct job *j)
 		    !mounted_kind(parts[i].type))
 			continue;
 		if (mounted_kind(parts[i].type) && geteuid() != 0) {
-			fprintf(stderr, "bootread: %s can only be read by root\n",
+			fprintf(stderr,
+				"bootread: %s can only be read by root\n",
 				parts[i].type);
 			need_root = found = true;
 			continue;

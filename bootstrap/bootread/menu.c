@@ -219,13 +219,14 @@ static int try_bls(struct vfs *v, const char *top, uint64_t ignore,
 	}
 	(void)bls_parse(v, dir, &vars, m);
 	m->chosen = menu_first(m, -1);
-	want = *vars_get(&vars, "next_entry") ? vars_get(&vars, "next_entry") :
-						vars_get(&vars, "saved_entry");
+	want = *vars_get(&vars, "next_entry") ? vars_get(&vars, "next_entry")
+					      : vars_get(&vars, "saved_entry");
 	if (menu_find(m, want) >= 0)
 		m->chosen = menu_find(m, want);
 	else if (v->ops->read(v, conf, 65536, &text, &n, NULL) >= 0) {
-		char *d = bh_startswith(text, "default") ? text :
-							strstr(text, "\ndefault");
+		char *d = bh_startswith(text, "default")
+				  ? text
+				  : strstr(text, "\ndefault");
 
 		if (d) {
 			d = bh_strip(d + strcspn(d, " \t\n") + (*d == '\n'));
@@ -252,7 +253,8 @@ static int try_extlinux(struct vfs *v, const char *dir, struct menu *m)
 		_cleanup_free_ char *text = NULL;
 		size_t n;
 
-		if (path && v->ops->read(v, path, 1u << 20, &text, &n, NULL) >= 0)
+		if (path &&
+		    v->ops->read(v, path, 1u << 20, &text, &n, NULL) >= 0)
 			r = extlinux_parse(text, dir, m);
 	}
 	return r < 0 ? r : m->chosen >= 0 ? 0 : -ENOENT;
@@ -268,18 +270,19 @@ int menu_load(struct vfs *v, uint64_t ignore_once, struct menu *ret)
 	for (size_t i = 0; i < ARRAY_SIZE(tops); i++) {
 		for (int how = 0; how < 5; how++) {
 			static const char *const sub[] = { "grub", "grub2", "",
-							   "extlinux", "syslinux" };
-			_cleanup_free_ char *p = bh_asprintf("%s%s%s", tops[i],
-							   *sub[how] ? "/" : "",
-							   sub[how]);
+							   "extlinux",
+							   "syslinux" };
+			_cleanup_free_ char *p =
+				bh_asprintf("%s%s%s", tops[i],
+					    *sub[how] ? "/" : "", sub[how]);
 
 			memset(ret, 0, sizeof(*ret));
 			ret->chosen = -1;
 			if (!p)
 				return -ENOMEM;
-			r = how < 2  ? try_grub(v, p, ignore_once, ret) :
-			    how == 2 ? try_bls(v, p, ignore_once, ret) :
-				       try_extlinux(v, p, ret);
+			r = how < 2    ? try_grub(v, p, ignore_once, ret)
+			    : how == 2 ? try_bls(v, p, ignore_once, ret)
+				       : try_extlinux(v, p, ret);
 			if (r >= 0)
 				return 0;
 			menu_done(ret);

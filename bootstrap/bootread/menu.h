@@ -15,14 +15,14 @@ struct entry {
 	char *title, *id;
 	char *kernel, *cmdline; /* kernel NULL: a submenu */
 	struct strv initrd;
-	int parent;	       /* index of the submenu it is in, or -1 */
+	int parent; /* index of the submenu it is in, or -1 */
 };
 
 struct menu {
 	struct entry *e;
 	size_t n;
-	int chosen;		/* what would be booted; -1: nothing */
-	uint64_t once;		/* identifies the one-time choice used, or 0 */
+	int chosen;    /* what would be booted; -1: nothing */
+	uint64_t once; /* identifies the one-time choice used, or 0 */
 	bool has_once;
 };
 

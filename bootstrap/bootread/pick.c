@@ -27,9 +27,10 @@ static int read_any(struct vfs *v, const char *path, size_t max, char **ret,
 	int r = -ENOENT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tops); i++) {
-		_cleanup_free_ char *p = bh_asprintf("%s%s%s", tops[i],
-						   *path == '/' ? "" : "/", path);
-		int e = p ? v->ops->read(v, p, max, ret, ret_len, NULL) : -ENOMEM;
+		_cleanup_free_ char *p = bh_asprintf(
+			"%s%s%s", tops[i], *path == '/' ? "" : "/", path);
+		int e = p ? v->ops->read(v, p, max, ret, ret_len, NULL)
+			  : -ENOMEM;
 
 		if (e >= 0)
 			return 0;
@@ -104,10 +105,9 @@ static int load_entry(struct vfs *v, const struct entry *e, struct pick *p,
 	r = load_initrds(v, e, p, why, n);
 	if (r < 0)
 		return r;
-	p->cmdline = bh_asprintf("%s%s", e->cmdline ? e->cmdline : "",
-			       e->cmdline && has_console(e->cmdline) ?
-				       "" :
-				       " console=hvc0");
+	p->cmdline = bh_asprintf(
+		"%s%s", e->cmdline ? e->cmdline : "",
+		e->cmdline && has_console(e->cmdline) ? "" : " console=hvc0");
 	p->title = bh_asprintf("%s (%s)", e->title ? e->title : "?", e->kernel);
 	return p->cmdline && p->title ? 0 : -ENOMEM;
 }
@@ -119,7 +119,9 @@ int pick_from(struct vfs *v, uint64_t ignore_once, bool others,
 	int r = menu_load(v, ignore_once, &m);
 
 	if (r < 0) {
-		snprintf(why, why_size, "no boot menu (grub.cfg, loader entries, extlinux.conf) found");
+		snprintf(
+			why, why_size,
+			"no boot menu (grub.cfg, loader entries, extlinux.conf) found");
 		return r;
 	}
 	memset(ret, 0, sizeof(*ret));

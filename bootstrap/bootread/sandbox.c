@@ -39,7 +39,7 @@ static int limits(void)
 		int what;
 		rlim_t max;
 	} lim[] = {
-		{ RLIMIT_AS, 3ull << 30 },   { RLIMIT_CPU, 120 },
+		{ RLIMIT_AS, 3ull << 30 },    { RLIMIT_CPU, 120 },
 		{ RLIMIT_FSIZE, 1ull << 30 }, { RLIMIT_CORE, 0 },
 		{ RLIMIT_NPROC, 0 },
 	};
@@ -61,26 +61,39 @@ static int limits(void)
 static int filter(void)
 {
 	static const int allowed[] = {
-		SCMP_SYS(read),	      SCMP_SYS(pread64),
-		SCMP_SYS(write),      SCMP_SYS(lseek),
-		SCMP_SYS(close),      SCMP_SYS(fstat),
-		SCMP_SYS(newfstatat), SCMP_SYS(openat),
-		SCMP_SYS(getdents64), SCMP_SYS(mmap),
-		SCMP_SYS(munmap),     SCMP_SYS(mremap),
-		SCMP_SYS(mprotect),   SCMP_SYS(madvise),
-		SCMP_SYS(brk),	      SCMP_SYS(futex),
-		SCMP_SYS(getrandom),  SCMP_SYS(exit),
-		SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn),
-		SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-		SCMP_SYS(fcntl),      SCMP_SYS(ftruncate),
-		SCMP_SYS(sched_getaffinity), SCMP_SYS(fadvise64),
+		SCMP_SYS(read),
+		SCMP_SYS(pread64),
+		SCMP_SYS(write),
+		SCMP_SYS(lseek),
+		SCMP_SYS(close),
+		SCMP_SYS(fstat),
+		SCMP_SYS(newfstatat),
+		SCMP_SYS(openat),
+		SCMP_SYS(getdents64),
+		SCMP_SYS(mmap),
+		SCMP_SYS(munmap),
+		SCMP_SYS(mremap),
+		SCMP_SYS(mprotect),
+		SCMP_SYS(madvise),
+		SCMP_SYS(brk),
+		SCMP_SYS(futex),
+		SCMP_SYS(getrandom),
+		SCMP_SYS(exit),
+		SCMP_SYS(exit_group),
+		SCMP_SYS(rt_sigreturn),
+		SCMP_SYS(clock_gettime),
+		SCMP_SYS(gettimeofday),
+		SCMP_SYS(fcntl),
+		SCMP_SYS(ftruncate),
+		SCMP_SYS(sched_getaffinity),
+		SCMP_SYS(fadvise64),
 	};
 	/* Asked by libraries out of habit; "no" is answer enough. */
 	static const int refused[] = {
-		SCMP_SYS(ioctl),    SCMP_SYS(readlink), SCMP_SYS(readlinkat),
-		SCMP_SYS(access),   SCMP_SYS(faccessat), SCMP_SYS(statx),
-		SCMP_SYS(uname),    SCMP_SYS(sysinfo),	SCMP_SYS(prctl),
-		SCMP_SYS(socket),   SCMP_SYS(stat),	SCMP_SYS(lstat),
+		SCMP_SYS(ioctl),  SCMP_SYS(readlink),  SCMP_SYS(readlinkat),
+		SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(statx),
+		SCMP_SYS(uname),  SCMP_SYS(sysinfo),   SCMP_SYS(prctl),
+		SCMP_SYS(socket), SCMP_SYS(stat),      SCMP_SYS(lstat),
 		SCMP_SYS(open),
 	};
 	scmp_filter_ctx c = seccomp_init(SCMP_ACT_KILL_PROCESS);

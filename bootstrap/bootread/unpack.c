@@ -40,7 +40,8 @@ static int grow(struct out *o)
 
 static int un_gzip(const uint8_t *in, size_t n, struct out *o)
 {
-	z_stream z = { .next_in = (uint8_t *)(uintptr_t)in, .avail_in = (uInt)n };
+	z_stream z = { .next_in = (uint8_t *)(uintptr_t)in,
+		       .avail_in = (uInt)n };
 	int r = inflateInit2(&z, 15 + 32);
 
 	while (r == Z_OK || r == Z_BUF_ERROR) {
@@ -60,8 +61,8 @@ static int un_gzip(const uint8_t *in, size_t n, struct out *o)
 static int un_lzma(const uint8_t *in, size_t n, struct out *o)
 {
 	lzma_stream s = LZMA_STREAM_INIT;
-	lzma_ret r = in[0] == 0x5d ? lzma_alone_decoder(&s, 256u << 20) :
-				     lzma_stream_decoder(&s, 256u << 20, 0);
+	lzma_ret r = in[0] == 0x5d ? lzma_alone_decoder(&s, 256u << 20)
+				   : lzma_stream_decoder(&s, 256u << 20, 0);
 
 	s.next_in = in;
 	s.avail_in = n;
@@ -126,7 +127,9 @@ static int un_zstd(const uint8_t *in, size_t n, struct out *o)
 /* The legacy format: magic, then le32 sizes and 8 MiB blocks. */
 static int un_lz4(const uint8_t *in, size_t n, struct out *o)
 {
-	enum { BLOCK = 8 << 20 };
+	enum {
+		BLOCK = 8 << 20
+	};
 	size_t at = 4;
 
 	while (at + 4 <= n) {
@@ -156,9 +159,14 @@ static const struct {
 	size_t n;
 	int (*fn)(const uint8_t *in, size_t n, struct out *o);
 } packers[] = {
-	{ "\x1f\x8b", 2, un_gzip },	   { "\xfd" "7zXZ\0", 6, un_lzma },
-	{ "\x5d\0\0", 3, un_lzma },	   { "BZh", 3, un_bzip2 },
-	{ "\x28\xb5\x2f\xfd", 4, un_zstd }, { "\x02\x21\x4c\x18", 4, un_lz4 },
+	{ "\x1f\x8b", 2, un_gzip },
+	{ "\xfd"
+	  "7zXZ\0",
+	  6, un_lzma },
+	{ "\x5d\0\0", 3, un_lzma },
+	{ "BZh", 3, un_bzip2 },
+	{ "\x28\xb5\x2f\xfd", 4, un_zstd },
+	{ "\x02\x21\x4c\x18", 4, un_lz4 },
 };
 
 static int payload(const char *data, size_t n, const char **ret, size_t *ret_n)
@@ -175,8 +183,9 @@ static int payload(const char *data, size_t n, const char **ret, size_t *ret_n)
 	memcpy(&version, data + 0x206, 2);
 	memcpy(&off, data + 0x248, 4);
 	memcpy(&len, data + 0x24c, 4);
-	start = ((uint64_t)((uint8_t)data[0x1f1] ? (uint8_t)data[0x1f1] : 4) + 1) *
-			512 + off;
+	start = ((uint64_t)((uint8_t)data[0x1f1] ? (uint8_t)data[0x1f1] : 4) +
+		 1) * 512 +
+		off;
 	if (version < 0x208 || start >= n || len > n - start || len < 16)
 		return -EINVAL;
 	*ret = data + start;
@@ -220,6 +229,7 @@ int kernel_unpack(const char *data, size_t n, size_t max, char **ret,
 		*ret_len = o.n;
 		return 0;
 	}
-	*ret_why = "its compression is not known (gzip, xz, lzma, bzip2, lz4, zstd are)";
+	*ret_why =
+		"its compression is not known (gzip, xz, lzma, bzip2, lz4, zstd are)";
 	return -EINVAL;
 }

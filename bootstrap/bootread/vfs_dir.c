@@ -11,8 +11,8 @@
 static int dir_read(struct vfs *v __unused_arg, const char *path, size_t max,
 		    char **ret, size_t *ret_len, uint64_t *ret_mtime)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY |
-						    O_CLOEXEC);
+	_cleanup_close_ int fd =
+		open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	_cleanup_free_ char *data = NULL;
 	struct stat st;
 	size_t done = 0;
@@ -41,7 +41,8 @@ static int dir_read(struct vfs *v __unused_arg, const char *path, size_t max,
 	return 0;
 }
 
-static int dir_list(struct vfs *v __unused_arg, const char *dir, struct strv *ret)
+static int dir_list(struct vfs *v __unused_arg, const char *dir,
+		    struct strv *ret)
 {
 	DIR *d = opendir(dir);
 	struct dirent *de;

@@ -39,8 +39,8 @@ static errcode_t dev_blksize(io_channel ch, int size)
 static errcode_t dev_read64(io_channel ch, unsigned long long block, int count,
 			    void *data)
 {
-	size_t n = count < 0 ? (size_t)-(long)count :
-			       (size_t)count * (size_t)ch->block_size;
+	size_t n = count < 0 ? (size_t) - (long)count
+			     : (size_t)count * (size_t)ch->block_size;
 	uint64_t at;
 
 	if (block > (1ULL << 50))
@@ -64,8 +64,9 @@ static errcode_t dev_read(io_channel ch, unsigned long block, int count,
 	return dev_read64(ch, block, count, data);
 }
 
-static errcode_t dev_write(io_channel ch __unused_arg, unsigned long b __unused_arg,
-			   int n __unused_arg, const void *d __unused_arg)
+static errcode_t dev_write(io_channel ch __unused_arg,
+			   unsigned long b __unused_arg, int n __unused_arg,
+			   const void *d __unused_arg)
 {
 	return EXT2_ET_RO_FILSYS;
 }
@@ -132,7 +133,8 @@ static int ext_read(struct vfs *v, const char *path, size_t max, char **ret,
 	if (ext2fs_file_open(fs, ino, 0, &f))
 		return -EIO;
 	while (done < size &&
-	       !ext2fs_file_read(f, data + done, (unsigned int)(size - done), &got) &&
+	       !ext2fs_file_read(f, data + done, (unsigned int)(size - done),
+				 &got) &&
 	       got)
 		done += got;
 	ext2fs_file_close(f);
@@ -147,7 +149,8 @@ static int ext_read(struct vfs *v, const char *path, size_t max, char **ret,
 }
 
 static int add_name(struct ext2_dir_entry *de, int offset __unused_arg,
-		    int blocksize __unused_arg, char *buf __unused_arg, void *arg)
+		    int blocksize __unused_arg, char *buf __unused_arg,
+		    void *arg)
 {
 	struct strv *s = arg;
 	char name[256];

@@ -22,7 +22,8 @@ int main(void)
 	}
 	r = xsw_call(fd, XSW_WRITE, msg, sizeof(msg) - 1, reply, sizeof(reply));
 	if (r < 0) {
-		fprintf(stderr, "guest-ready: cannot write: %s\n", strerror(-r));
+		fprintf(stderr, "guest-ready: cannot write: %s\n",
+			strerror(-r));
 		return 1;
 	}
 	return 0;

@@ -57,30 +57,30 @@ static void load(const struct file *files, uint64_t ignore, struct menu *m)
 	assert_int_equal(menu_load(&v, ignore, m), 0);
 }
 
-#define HEADER                                                                 \
-	"set default=\"0\"\n"                                                  \
+#define HEADER                                                                       \
+	"set default=\"0\"\n"                                                        \
 	"if [ -s $prefix/grubenv ]; then\n  set have_grubenv=true\n  load_env\nfi\n" \
-	"if [ \"${next_entry}\" ] ; then\n   set default=\"${next_entry}\"\n"  \
-	"   set next_entry=\n   save_env next_entry\n   set boot_once=true\n"  \
-	"else\n   set default=\"${saved_entry}\"\nfi\n"                        \
-	"if [ x\"${feature_menuentry_id}\" = xy ]; then\n"                     \
-	"  menuentry_id_option=\"--id\"\nelse\n  menuentry_id_option=\"\"\nfi\n" \
-	"function savedefault {\n  if [ -z \"${boot_once}\" ]; then\n"         \
+	"if [ \"${next_entry}\" ] ; then\n   set default=\"${next_entry}\"\n"        \
+	"   set next_entry=\n   save_env next_entry\n   set boot_once=true\n"        \
+	"else\n   set default=\"${saved_entry}\"\nfi\n"                              \
+	"if [ x\"${feature_menuentry_id}\" = xy ]; then\n"                           \
+	"  menuentry_id_option=\"--id\"\nelse\n  menuentry_id_option=\"\"\nfi\n"     \
+	"function savedefault {\n  if [ -z \"${boot_once}\" ]; then\n"               \
 	"    saved_entry=\"${chosen}\"\n    save_env saved_entry\n  fi\n}\n"
-#define ENTRIES                                                                 \
-	"menuentry 'Debian GNU/Linux' --class debian --class os "              \
-	"$menuentry_id_option 'gnulinux-simple-1' {\n\tload_video\n"           \
+#define ENTRIES                                                                  \
+	"menuentry 'Debian GNU/Linux' --class debian --class os "                \
+	"$menuentry_id_option 'gnulinux-simple-1' {\n\tload_video\n"             \
 	"\tif [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi\n" \
-	"\tset root='hd0,msdos1'\n"                                            \
-	"\techo\t'Loading Linux ...'\n"                                        \
-	"\tlinux\t/boot/vmlinuz-2 root=UUID=1 ro  quiet\n"                     \
-	"\tinitrd\t/boot/initrd.img-2\n}\n"                                    \
-	"submenu 'Advanced options' $menuentry_id_option 'adv' {\n"            \
-	"\tmenuentry 'new' --class x $menuentry_id_option 'new' {\n"           \
-	"\t\tlinux /boot/vmlinuz-2 root=UUID=1\n\t}\n"                         \
-	"\tmenuentry 'old' --class x $menuentry_id_option 'old' {\n"           \
-	"\t\tlinux (hd0,msdos1)/boot/vmlinuz-1 root=UUID=1 \"a b\"\n"          \
-	"\t\tinitrd /u.img /boot/initrd.img-1\n\t}\n}\n"                       \
+	"\tset root='hd0,msdos1'\n"                                              \
+	"\techo\t'Loading Linux ...'\n"                                          \
+	"\tlinux\t/boot/vmlinuz-2 root=UUID=1 ro  quiet\n"                       \
+	"\tinitrd\t/boot/initrd.img-2\n}\n"                                      \
+	"submenu 'Advanced options' $menuentry_id_option 'adv' {\n"              \
+	"\tmenuentry 'new' --class x $menuentry_id_option 'new' {\n"             \
+	"\t\tlinux /boot/vmlinuz-2 root=UUID=1\n\t}\n"                           \
+	"\tmenuentry 'old' --class x $menuentry_id_option 'old' {\n"             \
+	"\t\tlinux (hd0,msdos1)/boot/vmlinuz-1 root=UUID=1 \"a b\"\n"            \
+	"\t\tinitrd /u.img /boot/initrd.img-1\n\t}\n}\n"                         \
 	"menuentry 'UEFI Firmware' $menuentry_id_option 'uefi' {\n\tfwsetup\n}\n"
 
 static void expect_grub(const char *cfg, const char *env, const char *kernel)
@@ -105,10 +105,10 @@ static void grub_default_is_the_first_entry(void **s __unused_arg)
 
 static void grub_saved_entry_is_followed(void **s __unused_arg)
 {
-	static const char *const specs[] = { "saved_entry=adv>old\n",
-					     "saved_entry=1>1\n",
-					     "saved_entry=old\n",
-					     "saved_entry=Advanced options>old\n" };
+	static const char *const specs[] = {
+		"saved_entry=adv>old\n", "saved_entry=1>1\n",
+		"saved_entry=old\n", "saved_entry=Advanced options>old\n"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
 		_cleanup_free_ char *env = bh_asprintf(
@@ -121,10 +121,12 @@ static void grub_saved_entry_is_followed(void **s __unused_arg)
 
 static void grub_one_time_choice_is_followed_once(void **s __unused_arg)
 {
-	const struct file f[] = { { "/boot/grub/grub.cfg", HEADER ENTRIES },
-				  { "/boot/grub/grubenv",
-				    "# GRUB Environment Block\nnext_entry=adv>old\n###" },
-				  { NULL, NULL } };
+	const struct file f[] = {
+		{ "/boot/grub/grub.cfg", HEADER ENTRIES },
+		{ "/boot/grub/grubenv",
+		  "# GRUB Environment Block\nnext_entry=adv>old\n###" },
+		{ NULL, NULL }
+	};
 	struct menu m;
 	uint64_t once;
 
@@ -167,10 +169,17 @@ static void grub_elif_and_nesting(void **s __unused_arg)
 
 static void grub_garbage_ends(void **s __unused_arg)
 {
-	static const char *const bad[] = {
-		"menuentry 'x { linux /a", "if if if if", "submenu { submenu {",
-		"}}}}", "fi else elif", "\"${", "menuentry a { menuentry b {",
-		"function {", "\\", "${", "set default=\"" };
+	static const char *const bad[] = { "menuentry 'x { linux /a",
+					   "if if if if",
+					   "submenu { submenu {",
+					   "}}}}",
+					   "fi else elif",
+					   "\"${",
+					   "menuentry a { menuentry b {",
+					   "function {",
+					   "\\",
+					   "${",
+					   "set default=\"" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct vars vars = { 0 };
@@ -207,7 +216,8 @@ static void bls_newest_first_and_saved(void **s __unused_arg)
 		  "initrd /i9 $tuned_initrd\noptions root=/dev/xvda $kernelopts\n" },
 		{ "/boot/loader/entries/a-6.1.10.conf",
 		  "title Ten\nlinux /vmlinuz-6.1.10\ninitrd /i10\noptions ro\n" },
-		{ "/boot/loader/entries/efi.conf", "title E\nefi /shell.efi\n" },
+		{ "/boot/loader/entries/efi.conf",
+		  "title E\nefi /shell.efi\n" },
 		{ "/boot/grub2/grubenv", "kernelopts=quiet\n" },
 		{ NULL, NULL }
 	};
@@ -300,19 +310,25 @@ static void kernel_payloads(void **s __unused_arg)
 		_cleanup_free_ char *copy = malloc(cut ? cut : 1);
 
 		memcpy(copy, img, cut);
-		assert_true(kernel_unpack(copy, cut, 1 << 20, &out, &n, &why) < 0);
+		assert_true(kernel_unpack(copy, cut, 1 << 20, &out, &n, &why) <
+			    0);
 	}
 	/* Too large is refused. */
 	assert_true(kernel_unpack(img, len, 1024, &out, &n, &why) < 0);
 	/* A plain ELF passes. */
-	assert_int_equal(kernel_unpack(elf, sizeof(elf), 1 << 20, &out, &n, &why), 0);
+	assert_int_equal(
+		kernel_unpack(elf, sizeof(elf), 1 << 20, &out, &n, &why), 0);
 	free(out);
 }
 
 static void damaged_payloads_are_refused(void **s __unused_arg)
 {
-	static const char *const magic[] = { "\x1f\x8b", "\xfd" "7zXZ\0",
-					     "\x5d\0\0", "BZh9", "\x28\xb5\x2f\xfd",
+	static const char *const magic[] = { "\x1f\x8b",
+					     "\xfd"
+					     "7zXZ\0",
+					     "\x5d\0\0",
+					     "BZh9",
+					     "\x28\xb5\x2f\xfd",
 					     "\x02\x21\x4c\x18" };
 	static const size_t len[] = { 2, 6, 3, 4, 4, 4 };
 	static char img[0x4000];

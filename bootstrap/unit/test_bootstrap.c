@@ -37,9 +37,26 @@ static void names(void **s __unused_arg)
 	static const char *const good[] = { "a", "web1", "web-1.example.org",
 					    "0a", "A-b.C" };
 	static const char *const bad[] = {
-		"", "-a", "a-", ".a", "a.", "a..b", "a.-b", "a-.b", "a_b", "a+b",
-		"a/b", "../a", "a b", "a\nb", "Domain-0", "123", "snapshot1",
-		"pvmove0", "a@b", "\xc3\xa4",
+		"",
+		"-a",
+		"a-",
+		".a",
+		"a.",
+		"a..b",
+		"a.-b",
+		"a-.b",
+		"a_b",
+		"a+b",
+		"a/b",
+		"../a",
+		"a b",
+		"a\nb",
+		"Domain-0",
+		"123",
+		"snapshot1",
+		"pvmove0",
+		"a@b",
+		"\xc3\xa4",
 		"a123456789012345678901234567890123456789012345678901234567890123",
 	};
 
@@ -62,8 +79,8 @@ static void sizes(void **s __unused_arg)
 		     { "8GiB", 8ull << 30 },   { "64", 64ull << 20 },
 		     { "1.5g", 3ull << 29 },   { "100b", 100 },
 		     { "2048k", 2ull << 20 } };
-	static const char *const bad[] = { "", "-1", "8X", "large", "8G8", "1e99",
-					   " 8G" };
+	static const char *const bad[] = { "",    "-1",   "8X", "large",
+					   "8G8", "1e99", " 8G" };
 	uint64_t v;
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -76,12 +93,16 @@ static void sizes(void **s __unused_arg)
 
 static void recipes(void **s __unused_arg)
 {
-	char good[] = "# one\nname = d\nbuilder = debian\npackages = a b \\\n c\n"
-		      "packages = d\nrun = x = y\nrun = z\nbuild-size = 1G\n";
+	char good[] =
+		"# one\nname = d\nbuilder = debian\npackages = a b \\\n c\n"
+		"packages = d\nrun = x = y\nrun = z\nbuild-size = 1G\n";
 	static const char *const bad[] = {
-		"name = d\n", "builder = debian\n",
-		"name = d\nbuilder = make\n", "name = d\nbuilder = tiny\nnope = 1\n",
-		"name = d\nbuilder = tiny\ndisk = big\n", "name\n",
+		"name = d\n",
+		"builder = debian\n",
+		"name = d\nbuilder = make\n",
+		"name = d\nbuilder = tiny\nnope = 1\n",
+		"name = d\nbuilder = tiny\ndisk = big\n",
+		"name\n",
 		"name = a/b\nbuilder = tiny\n",
 		"name = d\nbuilder = tiny\nboot = net\n",
 	};
@@ -103,12 +124,14 @@ static void recipes(void **s __unused_arg)
 
 static void shipped_recipes_are_valid(void **s __unused_arg)
 {
-	static const char *const names_[] = { "tiny", "debian-12", "debian-13",
-					      "ubuntu-22.04", "ubuntu-24.04",
-					      "fedora-41", "el-9" };
+	static const char *const names_[] = { "tiny",         "debian-12",
+					      "debian-13",    "ubuntu-22.04",
+					      "ubuntu-24.04", "fedora-41",
+					      "el-9" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names_); i++) {
-		_cleanup_free_ char *p = bh_asprintf("templates/%s.recipe", names_[i]);
+		_cleanup_free_ char *p =
+			bh_asprintf("templates/%s.recipe", names_[i]);
 		struct recipe r;
 
 		assert_int_equal(recipe_load(p, &r), 0);
@@ -120,17 +143,26 @@ static void shipped_recipes_are_valid(void **s __unused_arg)
 static void nics(void **s __unused_arg)
 {
 	static const char *const bad[] = {
-		"bridge=br0,ip=10.0.0.1", "ip=10.0.0.1/33,bridge=b",
-		"ip=nope,bridge=b", "mac=1:2,bridge=b",
-		"mac=01:00:00:00:00:00,bridge=b", "gateway=10.0.0.1,bridge=b",
-		"vlan=0,bridge=b", "vlan=4095,bridge=b", "bridge=b/c", "what=1",
-		"bridge", "ip=none,ip6=fd00::1/64,bridge=b",
+		"bridge=br0,ip=10.0.0.1",
+		"ip=10.0.0.1/33,bridge=b",
+		"ip=nope,bridge=b",
+		"mac=1:2,bridge=b",
+		"mac=01:00:00:00:00:00,bridge=b",
+		"gateway=10.0.0.1,bridge=b",
+		"vlan=0,bridge=b",
+		"vlan=4095,bridge=b",
+		"bridge=b/c",
+		"what=1",
+		"bridge",
+		"ip=none,ip6=fd00::1/64,bridge=b",
 		"ip=10.0.0.1,netmask=255.0.255.0,bridge=b",
-		"dns=x,bridge=b", "ip=10.0.0.0/0,bridge=b",
+		"dns=x,bridge=b",
+		"ip=10.0.0.0/0,bridge=b",
 	};
 	struct nic n = { 0 };
 
-	assert_int_equal(nic_parse("netmask=255.255.254.0,bridge=b,ip=10.0.0.1", &n), 0);
+	assert_int_equal(
+		nic_parse("netmask=255.255.254.0,bridge=b,ip=10.0.0.1", &n), 0);
 	assert_int_equal(nic_finish(&n), 0);
 	assert_string_equal(n.ip4, "10.0.0.1/23");
 	assert_true(bh_startswith(n.mac, "00:16:3e:"));
@@ -170,16 +202,21 @@ static void expect_text(enum netstyle style, const struct nic *n, size_t k,
 	netfiles_done(&f);
 }
 #define EXPECT(style, n, k, path, ...) \
-	expect_text(style, n, k, path, (const char *const[]){ __VA_ARGS__, NULL })
+	expect_text(style, n, k, path, \
+		    (const char *const[]){ __VA_ARGS__, NULL })
 
 static void networks_in_every_style(void **s __unused_arg)
 {
 	struct nic n[2] = { 0 };
 
-	assert_int_equal(nic_parse("bridge=b,mac=02:00:00:00:00:01,ip=10.0.0.5/24,"
-				   "gateway=10.0.0.1,ip6=fd00::5/64,gateway=fd00::1,"
-				   "dns=10.0.0.2", &n[0]), 0);
-	assert_int_equal(nic_parse("bridge=b,mac=02:00:00:00:00:02,vlan=7", &n[1]), 0);
+	assert_int_equal(
+		nic_parse("bridge=b,mac=02:00:00:00:00:01,ip=10.0.0.5/24,"
+			  "gateway=10.0.0.1,ip6=fd00::5/64,gateway=fd00::1,"
+			  "dns=10.0.0.2",
+			  &n[0]),
+		0);
+	assert_int_equal(
+		nic_parse("bridge=b,mac=02:00:00:00:00:02,vlan=7", &n[1]), 0);
 	assert_int_equal(nic_finish(&n[0]), 0);
 	assert_int_equal(nic_finish(&n[1]), 0);
 	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/10-bulkhead0.network",
@@ -191,8 +228,9 @@ static void networks_in_every_style(void **s __unused_arg)
 	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/09-bulkhead1.network",
 	       "Name=vlan7", "DHCP=yes");
 	EXPECT(NET_IFUPDOWN, n, 2, "/etc/network/interfaces", "auto net0\n",
-	       "address 10.0.0.5/24", "iface net0 inet6 static", "auto net1.7\n",
-	       "vlan-raw-device net1", "iface net1.7 inet dhcp");
+	       "address 10.0.0.5/24", "iface net0 inet6 static",
+	       "auto net1.7\n", "vlan-raw-device net1",
+	       "iface net1.7 inet dhcp");
 	EXPECT(NET_IFUPDOWN, n, 2, "/etc/udev/rules.d/70-bulkhead-net.rules",
 	       "ATTR{address}==\"02:00:00:00:00:01\", NAME=\"net0\"");
 	EXPECT(NET_NM, n, 2,
@@ -211,10 +249,13 @@ static void networks_in_every_style(void **s __unused_arg)
 
 static void fstab_keeps_the_rest(void **s __unused_arg)
 {
-	struct identity id = { .root_uuid = "R", .swap_uuid = "S", .fstype = "ext4" };
+	struct identity id = { .root_uuid = "R",
+			       .swap_uuid = "S",
+			       .fstype = "ext4" };
 	_cleanup_free_ char *t = fstab_rewrite(
 		"# comment\n/dev/sda1 / ext4 rw 0 1\nUUID=x none swap sw 0 0\n"
-		"tmpfs /tmp tmpfs size=1G 0 0\n", &id);
+		"tmpfs /tmp tmpfs size=1G 0 0\n",
+		&id);
 
 	assert_string_equal(t, "UUID=R / ext4 defaults,x-systemd.growfs 0 1\n"
 			       "UUID=S none swap sw 0 0\n# comment\n"
@@ -223,14 +264,18 @@ static void fstab_keeps_the_rest(void **s __unused_arg)
 
 static void users_are_edited_in_place(void **s __unused_arg)
 {
-	_cleanup_free_ char *a = colon_set_field("a:1:2\nroot:x:0\nb:1\n", "root", 1, "*");
-	_cleanup_free_ char *b = group_add_member("x:x:1:\nsudo:x:27:\n", "sudo", "joe");
-	_cleanup_free_ char *c = group_add_member("sudo:x:27:ann\n", "sudo", "joe");
+	_cleanup_free_ char *a =
+		colon_set_field("a:1:2\nroot:x:0\nb:1\n", "root", 1, "*");
+	_cleanup_free_ char *b =
+		group_add_member("x:x:1:\nsudo:x:27:\n", "sudo", "joe");
+	_cleanup_free_ char *c =
+		group_add_member("sudo:x:27:ann\n", "sudo", "joe");
 
 	assert_string_equal(a, "a:1:2\nroot:*:0\nb:1\n");
 	assert_string_equal(b, "x:x:1:\nsudo:x:27:joe\n");
 	assert_string_equal(c, "sudo:x:27:ann,joe\n");
-	assert_int_equal(passwd_free_id("root:x:0:0\na:x:1000:\nz:x:65534:\n"), 1001);
+	assert_int_equal(passwd_free_id("root:x:0:0\na:x:1000:\nz:x:65534:\n"),
+			 1001);
 }
 
 static void passwords_are_hashed(void **s __unused_arg)
@@ -253,7 +298,8 @@ static void key_files(void **s __unused_arg)
 	} cases[] = {
 		{ "ssh-ed25519 AAAAC3 me\n", 0 },
 		{ "# c\n\nfrom=\"1.2.3.4\" ssh-rsa AAAAB3 x\n", 0 },
-		{ "", -VMB_USAGE }, { "junk\n", -VMB_USAGE },
+		{ "", -VMB_USAGE },
+		{ "junk\n", -VMB_USAGE },
 		{ "ssh-rsa\n", -VMB_USAGE },
 		{ "-----BEGIN OPENSSH PRIVATE KEY-----\n", -VMB_USAGE },
 		{ "ssh-ed25519 AAAA a\nrm -rf /\n", -VMB_USAGE },
@@ -263,7 +309,9 @@ static void key_files(void **s __unused_arg)
 		_cleanup_free_ char *p = bh_asprintf("%s/key", root);
 		_cleanup_buf_ struct buf b = { 0 };
 
-		assert_int_equal(bh_fill_file(p, cases[i].text, strlen(cases[i].text), 0600), 0);
+		assert_int_equal(bh_fill_file(p, cases[i].text,
+					      strlen(cases[i].text), 0600),
+				 0);
 		assert_int_equal(opt_ssh_key(p, &b), cases[i].r);
 	}
 }
@@ -301,9 +349,11 @@ static void lvm_reports(void **s __unused_arg)
 	assert_int_equal(lvm_choose(&l, "vg1", "p", &vg, &pool), -VMB_MISSING);
 	/* A pool at 95 % is refused, with numbers. */
 	pool = lvm_lv(&l, "vg0", "thin");
-	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), pool, 1), -VMB_NOSPACE);
+	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), pool, 1),
+			 -VMB_NOSPACE);
 	assert_non_null(strstr(last_failure(), "95.0%"));
-	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), NULL, 101), -VMB_NOSPACE);
+	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), NULL, 101),
+			 -VMB_NOSPACE);
 	assert_int_equal(lvm_check_space(lvm_vg(&l, "vg0"), NULL, 100), 0);
 	lvm_done(&l);
 	assert_true(lvm_parse("{", "[]", &l) < 0);
@@ -325,8 +375,11 @@ static void guest_files(void **s __unused_arg)
 	g.disk = 8ull << 30;
 	g.swap = 1ull << 30;
 	g.vcpus = 2;
-	assert_int_equal(nic_parse("bridge=br0,mac=02:00:00:00:00:01,ip=10.0.0.5/24,dns=1.1.1.1",
-				   &g.nics[g.n_nics++]), 0);
+	assert_int_equal(
+		nic_parse(
+			"bridge=br0,mac=02:00:00:00:00:01,ip=10.0.0.5/24,dns=1.1.1.1",
+			&g.nics[g.n_nics++]),
+		0);
 	json = guest_to_json(&g);
 	cfg = guest_to_cfg(&g);
 	assert_int_equal(guest_parse(json, &back), 0);
@@ -335,12 +388,15 @@ static void guest_files(void **s __unused_arg)
 	assert_non_null(strstr(cfg, "memory = 512\nvcpus = 2\n"));
 	assert_non_null(strstr(cfg, "'phy:/dev/vg0/web1-root,xvda,w'"));
 	assert_non_null(strstr(cfg, "'phy:/dev/vg0/web1-swap,xvdb,w'"));
-	assert_non_null(strstr(cfg, "vif = [ 'mac=02:00:00:00:00:01,bridge=br0' ]"));
+	assert_non_null(
+		strstr(cfg, "vif = [ 'mac=02:00:00:00:00:01,bridge=br0' ]"));
 	assert_non_null(strstr(cfg, "root = \"/dev/xvda rw\""));
 	guest_done(&back);
 	/* What could break out of a quoted string does not come back. */
-	assert_true(guest_parse("{\"name\":\"a\\\"b\",\"vg\":\"v\",\"boot\":\"host\"}",
-				&back) < 0);
+	assert_true(
+		guest_parse(
+			"{\"name\":\"a\\\"b\",\"vg\":\"v\",\"boot\":\"host\"}",
+			&back) < 0);
 	assert_true(guest_parse("[]", &back) < 0);
 	assert_true(guest_parse("{\"name\"", &back) < 0);
 	guest_done(&g);
@@ -414,7 +470,8 @@ static void journal_is_all_or_nothing(void **s __unused_arg)
 			redone++;
 		else
 			undone++;
-		for (const char *const *n = (const char *const[]){ "A", "B", NULL };
+		for (const char *const *n =
+			     (const char *const[]){ "A", "B", NULL };
 		     *n; n++) {
 			_cleanup_free_ char *p = bh_asprintf("%s/%s", root, *n);
 
@@ -437,8 +494,9 @@ static void journal_of_the_living_is_left_alone(void **s __unused_arg)
 	if (pid == 0) {
 		/* Another process has no lock: it must skip it. */
 		close(lock);
-		_exit(journal_recover_all(NULL, NULL) < 0 ? 1 :
-		      lock_try_quiet("guest", "v") == -EBUSY ? 0 : 2);
+		_exit(journal_recover_all(NULL, NULL) < 0      ? 1
+		      : lock_try_quiet("guest", "v") == -EBUSY ? 0
+							       : 2);
 	}
 	assert_int_equal(waitpid(pid, &st, 0), pid);
 	assert_int_equal(st, 0);
