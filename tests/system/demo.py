@@ -151,18 +151,6 @@ def packages():
     return repo, now
 
 
-def debian_root():
-    """A Debian 12 root as a tar archive, made on this machine: apt inside an
-    emulated one would take a quarter of an hour."""
-    pkgs = ("systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-ping,"
-            "systemd-resolved,e2fsprogs")
-    path = f"{images.CACHE}/bootstrap/debian-12.tar"
-    with images.making(path) as tmp:
-        if tmp:
-            images.sh("mmdebstrap", "--variant=minbase", f"--include={pkgs}", "bookworm", tmp)
-    return path
-
-
 def new_machine(o, hypervisor, copy=()):
     disks = [Disk(file=f"{DIR}/guests.raw", serial="guests")]
     if not o.quick:
@@ -312,7 +300,7 @@ def main():
     with Ticking("installing Debian into it"):
         print("   ", images.image("dom0").path)
         if not o.quick:
-            shutil.copy(debian_root(), f"{DIR}/debian.tar")
+            shutil.copy(images.guest_root(), f"{DIR}/debian.tar")
     if not keep:
         step("apt install bulkhead, in the image")
         install(o, repo, version)

@@ -88,13 +88,7 @@ def faults(vg, op, how="kill", first=1, every=1):
 
 def debian():
     """A Debian template from a tarball: identity of two guests, network styles."""
-    tar = f"{images.CACHE}/bootstrap/debian-12.tar"
-    with images.making(tar) as tmp:
-        if tmp:
-            images.sh("mmdebstrap", "--variant=minbase",
-                      "--include=systemd-sysv,udev,dbus,libpam-systemd,openssh-server,"
-                      "iproute2,systemd-resolved,e2fsprogs", "bookworm", tmp)
-    with machine(copy=[(tar, "/var/tmp/debian.tar")]) as m:
+    with machine(copy=[(images.guest_root(), "/var/tmp/debian.tar")]) as m:
         m.run(SETUP, 120)
         m.run("vm-bootstrap -q template import /var/tmp/debian.tar --name debian-12 --vg thin", 900)
         m.run("ssh-keygen -q -t ed25519 -N '' -f /tmp/k", 60)

@@ -20,18 +20,6 @@ from machine import TOP, Disk, Machine  # noqa: E402
 SETUP = guest_lab.PREPARE.replace(
     "for i in 1 2 3 4; do lvcreate -q -n d$i -L 64M vg0; done",
     "lvcreate -q --type thin-pool -l 80%FREE -n thin vg0")
-PKGS = ("systemd-sysv,udev,dbus,libpam-systemd,openssh-server,iproute2,iputils-ping,"
-        "systemd-resolved,e2fsprogs")
-
-
-def tarball(name, extra="", hooks=()):
-    """A Debian root made on the build host, kept in the cache."""
-    path = f"{images.CACHE}/bootstrap/{name}.tar"
-    with images.making(path) as tmp:
-        if tmp:
-            images.sh("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PKGS}{extra}",
-                      *(f"--customize-hook={h}" for h in hooks), "bookworm", tmp)
-    return path
 
 
 def dom0(name, copy=(), vg="6G", more=(), **kw):
@@ -107,7 +95,7 @@ def two_debians(m, template, count=2):
 
 def debian():
     """A Debian template from a tarball; two guests from it run."""
-    with dom0("debian", copy=[(tarball("debian-12"), "/var/tmp/d.tar")]) as m:
+    with dom0("debian", copy=[(images.guest_root(), "/var/tmp/d.tar")]) as m:
         prepare(m)
         m.run("vm-bootstrap -q template import /var/tmp/d.tar --name debian-12", 900)
         two_debians(m, "debian-12")
@@ -132,7 +120,7 @@ def own_kernel():
     """Boot mode disk: the guest boots its own kernel, then another that apt
     installed in it, and the last good one when that is broken."""
     older, newer = pool.kernels()
-    tar = tarball(images.recipe_hash("own", older), f",{older},grub2-common,initramfs-tools,zstd,ca-certificates", [
+    tar = images.guest_root([older, "grub2-common", "initramfs-tools", "zstd", "ca-certificates"], [
         'chroot "$1" systemctl enable systemd-networkd ssh',
         'rm -f "$1"/etc/apt/sources.list.d/*; '
         'echo "deb [trusted=yes] http://10.9.0.1/debian bookworm main" >"$1"/etc/apt/sources.list',
