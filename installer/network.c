@@ -386,12 +386,25 @@ int network_rollback(void)
 	return state_drop("network.nic");
 }
 
+/* Sends a datagram to the gateway's discard port (RFC 863) through the bridge,
+ * for which the kernel must find its link address first. */
+static void ask_gateway(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && inet_pton(AF_INET, host.gateway, &to.sin_addr) == 1 &&
+	    !setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, answers.bridge,
+			(socklen_t)strlen(answers.bridge)))
+		(void)sendto(fd, "", 1, 0, (void *)&to, sizeof(to));
+	if (fd >= 0)
+		close(fd);
+}
+
 /* The gateway answers through the bridge, now or within the time that is left
- * before the timer fires. */
+ * before the timer fires. Not every gateway answers pings, but all answer ARP. */
 static bool gateway_answers(void)
 {
-	const char *const argv[] = { "ping",         "-c1",        "-W1", "-I",
-				     answers.bridge, host.gateway, NULL };
 	const char *const neigh[] = { "ip",  "neigh",        "show",
 				      "dev", answers.bridge, host.gateway,
 				      NULL };
@@ -399,14 +412,12 @@ static bool gateway_answers(void)
 	printf("    waiting until gateway %s answers through %s\n",
 	       host.gateway, answers.bridge);
 	while (bh_now_us() + 5000000 < rollback_at) {
-		_cleanup_free_ char *out = NULL, *n = NULL;
+		_cleanup_free_ char *out = NULL;
 
-		if (!run_output(argv, &out))
-			return true;
-		/* Some gateways do not answer pings, but all answer ARP. */
-		if (!run_output(neigh, &n) && strstr(n, "REACHABLE"))
-			return true;
+		ask_gateway();
 		sleep(1);
+		if (!run_output(neigh, &out) && strstr(out, "REACHABLE"))
+			return true;
 	}
 	return false;
 }
