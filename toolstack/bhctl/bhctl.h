@@ -73,7 +73,9 @@ int unit_job(const char *method, const char *guest, bool wait, char **ret_why);
 int unit_enable(const char *guest, bool on);
 bool unit_is_enabled(const char *guest);
 bool have_systemd(void);
-int start_supervisor(const char *guest, bool wait);
+int start_supervisor(const char *guest);
+/* systemd has it running, or will start it again. */
+bool unit_is_up(const char *guest);
 
 /* ---- control.c: the supervisor ----------------------------------------- */
 
@@ -83,6 +85,8 @@ int control_call(const char *guest, struct json_object *req,
 /* op without arguments; prints errors; 0 or exit code. */
 int control_op(struct ctl *c, const char *guest, const char *op, bool wait);
 bool has_supervisor(const char *guest);
+/* The same, but waits for one that systemd is about to start; 0: for ever. */
+bool await_supervisor(const char *guest, uint64_t until_us);
 struct json_object *control_status(const char *guest);
 
 /* ---- shared by commands ------------------------------------------------ */

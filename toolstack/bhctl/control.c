@@ -31,6 +31,19 @@ bool has_supervisor(const char *guest)
 	return fd >= 0;
 }
 
+bool await_supervisor(const char *guest, uint64_t until_us)
+{
+	while (!has_supervisor(guest)) {
+		/* once more: it may have come up between the questions */
+		if (!unit_is_up(guest))
+			return has_supervisor(guest);
+		if (until_us && bh_now_us() >= until_us)
+			return false;
+		usleep(200000);
+	}
+	return true;
+}
+
 static int read_line(int fd, unsigned int timeout, char **ret)
 {
 	uint64_t end = bh_now_us() + timeout * 1000000ull;
@@ -65,6 +78,19 @@ static int read_line(int fd, unsigned int timeout, char **ret)
 	}
 }
 
+/* Its end may be gone at any moment, which must not end us as well. */
+static int send_text(int fd, const char *s)
+{
+	while (*s) {
+		ssize_t n = send(fd, s, strlen(s), MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		s += n > 0 ? n : 0;
+	}
+	return 0;
+}
+
 int control_call(const char *guest, struct json_object *req,
 		 unsigned int timeout, struct json_object **ret)
 {
@@ -78,9 +104,9 @@ int control_call(const char *guest, struct json_object *req,
 		return fd;
 	}
 	s = json_object_to_json_string_ext(req, JSON_C_TO_STRING_PLAIN);
-	r = bh_write_all(fd, s, strlen(s));
-	if (r >= 0)
-		r = bh_write_all(fd, "\n", 1);
+	r = send_text(fd, s);
+	if (r == 0)
+		r = send_text(fd, "\n");
 	json_object_put(req);
 	if (r >= 0)
 		r = read_line(fd, timeout, &line);
@@ -100,17 +126,75 @@ struct json_object *control_status(const char *guest)
 	return o;
 }
 
-int control_op(struct ctl *c, const char *guest, const char *op, bool wait)
+static bool went_away(int r)
 {
-	struct json_object *req = json_object_new_object(), *o = NULL, *v;
-	unsigned int timeout = c->timeout ? c->timeout : wait ? 0 : 30;
+	return r == -EPIPE || r == -ECONNRESET || r == -ENOENT;
+}
+
+/*
+ * Asks until there is an answer. A supervisor that was killed is waited for:
+ * the one after it takes the guest over and is asked again, which does no harm
+ * for what is asked here. -ENOENT: there is none and none will come.
+ */
+static int ask(const char *guest, const char *op, bool wait,
+	       unsigned int timeout, bool *ret_asked, struct json_object **ret)
+{
+	uint64_t end = timeout ? bh_now_us() + timeout * 1000000ull : 0;
 	int r;
 
-	json_object_object_add(req, "op", json_object_new_string(op));
-	json_object_object_add(req, "wait", json_object_new_boolean(wait));
-	r = control_call(guest, req, timeout, &o);
-	if (r == -EPIPE && wait)
-		return 0; /* it ended, which is what we waited for */
+	*ret_asked = false;
+	do {
+		struct json_object *req = json_object_new_object();
+		uint64_t now = bh_now_us();
+
+		json_object_object_add(req, "op", json_object_new_string(op));
+		json_object_object_add(req, "wait",
+				       json_object_new_boolean(wait));
+		if (end && now >= end) {
+			json_object_put(req);
+			return -ETIMEDOUT;
+		}
+		r = control_call(guest, req,
+				 end ? (unsigned int)((end - now) / 1000000 + 1)
+				     : 0,
+				 ret);
+		if (r != -ENOENT)
+			*ret_asked = true;
+	} while (went_away(r) && await_supervisor(guest, end));
+	return went_away(r) ? -ENOENT : r;
+}
+
+/* The supervisor is gone, for good. */
+static int op_without(struct ctl *c, const char *guest, bool asked)
+{
+	uint32_t id;
+	int r = need_hv(c);
+
+	if (r == 0)
+		r = need_xs(c);
+	if (r)
+		return r;
+	if (bh_store_find(c->xs, c->hv, guest, &id) == 0)
+		return fail(EX_FAIL,
+			    "guest %s has lost its supervisor; systemctl "
+			    "status bulkhead-guest@%s says why, bhctl start %s "
+			    "brings another",
+			    guest, guest, guest);
+	if (asked)
+		return 0; /* it ended, which was asked for */
+	return fail(EX_STATE, "guest %s does not run", guest);
+}
+
+int control_op(struct ctl *c, const char *guest, const char *op, bool wait)
+{
+	unsigned int timeout = c->timeout ? c->timeout : wait ? 0 : 30;
+	struct json_object *o = NULL, *v;
+	bool asked;
+	int r;
+
+	r = ask(guest, op, wait, timeout, &asked, &o);
+	if (r == -ENOENT)
+		return op_without(c, guest, asked);
 	if (r == -ETIMEDOUT)
 		return fail(EX_TIMEOUT, "guest %s: %s is not done after %u s",
 			    guest, op, timeout);

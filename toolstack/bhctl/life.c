@@ -44,7 +44,8 @@ int wait_ready(struct ctl *c, const char *guest)
 
 		if (is_ready(guest, &there))
 			return 0;
-		gone = there ? 0 : gone + 1;
+		/* without systemd it may not be there yet */
+		gone = there || await_supervisor(guest, end) ? 0 : gone + 1;
 		if (gone > 20)
 			return fail(EX_FAIL,
 				    "guest %s stopped before it was ready; "
@@ -62,7 +63,7 @@ static int start_one(struct ctl *c, const char *name)
 
 	if (has_supervisor(name))
 		return fail(EX_STATE, "guest %s already runs", name);
-	r = start_supervisor(name, c->wait);
+	r = start_supervisor(name);
 	if (r == 0 && c->console) {
 		c->argv[0] = (char *)(uintptr_t)name;
 		c->argc = 1;
@@ -128,6 +129,12 @@ int cmd_create(struct ctl *c)
 	return r;
 }
 
+/* Until when a supervisor on its way back is waited for. */
+static uint64_t deadline(const struct ctl *c)
+{
+	return bh_now_us() + (c->timeout ? c->timeout : 60) * 1000000ull;
+}
+
 /* Without a supervisor only the store can carry the request. */
 static int ask_by_store(struct ctl *c, const char *name, const char *what)
 {
@@ -164,12 +171,20 @@ static int shutdown_one(struct ctl *c, const char *name)
 {
 	int r;
 
-	if (!has_supervisor(name))
+	if (!await_supervisor(name, deadline(c)))
 		return ask_by_store(c, name, "poweroff");
 	r = control_op(c, name, "shutdown", c->wait || c->force);
 	if (r == EX_TIMEOUT && c->force)
 		r = control_op(c, name, "destroy", true);
 	return r;
+}
+
+static bool is_down(struct ctl *c, uint32_t domid)
+{
+	struct xen_domctl_getdomaininfo d;
+
+	return bh_hv_domain_info(c->hv, domid, &d) < 0 ||
+	       (d.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying));
 }
 
 int cmd_shutdown(struct ctl *c)
@@ -203,7 +218,8 @@ int cmd_shutdown(struct ctl *c)
 				if (d[i].domain == 0)
 					continue;
 				name = bh_store_domain_name(c->xs, d[i].domain);
-				if (!name || (pass && !has_supervisor(name)))
+				if (!name || (pass && !has_supervisor(name) &&
+					      is_down(c, d[i].domain)))
 					continue;
 				r = shutdown_one(c, name);
 				if (r)
@@ -219,7 +235,7 @@ int cmd_reboot(struct ctl *c)
 	const char *name = c->argv[0];
 	int r;
 
-	if (!has_supervisor(name))
+	if (!await_supervisor(name, deadline(c)))
 		return ask_by_store(c, name, "reboot");
 	r = control_op(c, name, "reboot", c->wait);
 	if (r == 0 && c->wait) {
@@ -234,7 +250,7 @@ static int destroy_one(struct ctl *c, const char *name)
 	uint32_t id;
 	int r;
 
-	if (has_supervisor(name))
+	if (await_supervisor(name, deadline(c)))
 		return control_op(c, name, "destroy", true);
 	r = need_guest(c, name, &id);
 	if (r)

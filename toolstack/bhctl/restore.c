@@ -41,7 +41,7 @@ int cmd_restore(struct ctl *c)
 		r = -errno;
 	if (r < 0)
 		return fail(EX_FAIL, "%s: %s", dir, strerror(-r));
-	r = start_supervisor(name, c->wait);
+	r = start_supervisor(name);
 	(void)unlink(link);
 	if (r) {
 		(void)unlink(cfg);

@@ -150,6 +150,47 @@ bool unit_is_enabled(const char *guest)
 	       lstat(path, &st) == 0;
 }
 
+/* "active", "activating", "failed" ... */
+static int unit_state(const char *guest, char **ret)
+{
+	_cleanup_(sd_bus_flush_close_unref_cleanup) sd_bus *bus = NULL;
+	_cleanup_free_ char *unit = NULL, *path = NULL;
+	int r;
+
+	unit = bh_asprintf("bulkhead-guest@%s.service", guest);
+	r = unit ? open_bus(&bus) : -ENOMEM;
+	if (r >= 0)
+		r = sd_bus_path_encode(PATH "/unit", unit, &path);
+	if (r >= 0)
+		r = sd_bus_get_property_string(bus, DEST, path,
+					       "org.freedesktop.systemd1.Unit",
+					       "ActiveState", NULL, ret);
+	return r < 0 ? r : 0;
+}
+
+bool unit_is_up(const char *guest)
+{
+	_cleanup_free_ char *s = NULL;
+
+	return have_systemd() && bh_name_valid(guest) &&
+	       unit_state(guest, &s) == 0 && !streq(s, "inactive") &&
+	       !streq(s, "failed");
+}
+
+/* A start that was interrupted and that systemd tries again by itself. */
+static bool comes_up_yet(const char *guest)
+{
+	for (;; usleep(200000)) {
+		_cleanup_free_ char *s = NULL;
+
+		if (unit_state(guest, &s) < 0 || streq(s, "inactive") ||
+		    streq(s, "failed"))
+			return false;
+		if (streq(s, "active"))
+			return true;
+	}
+}
+
 /* What the supervisor left for us to say. */
 static char *last_error(const char *guest)
 {
@@ -181,7 +222,7 @@ static int start_plain(const char *guest)
 	return 0;
 }
 
-int start_supervisor(const char *guest, bool wait)
+int start_supervisor(const char *guest)
 {
 	_cleanup_free_ char *why = NULL, *text = NULL;
 	char path[160];
@@ -192,8 +233,7 @@ int start_supervisor(const char *guest, bool wait)
 	if (!have_systemd())
 		return start_plain(guest);
 	r = unit_job("StartUnit", guest, true, &why);
-	(void)wait;
-	if (r == 0)
+	if (r == 0 || (r == -EIO && comes_up_yet(guest)))
 		return 0;
 	text = last_error(guest);
 	return fail(EX_FAIL, "cannot start guest %s: %s%s", guest,

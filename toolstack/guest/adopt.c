@@ -6,7 +6,8 @@
  * The file is a hint. The domain named in it is only taken over if the
  * hypervisor knows one with this guest's UUID; without the file, a domain with
  * that UUID which the store says was started is taken over too. A domain whose
- * building was interrupted is destroyed and built again.
+ * building was interrupted is destroyed and built again; one whose end was
+ * interrupted is ended, and only built again if somebody asks for it.
  */
 #include "guest/guest.h"
 
@@ -24,11 +25,11 @@ int state_save(struct guest *g)
 			   "ready=%d\nconsole_mfn=%" PRIu64
 			   "\nconsole_port=%u\nstore_mfn=%" PRIu64
 			   "\nstore_port=%u\nboots=%u\nstarted_us=%" PRIu64
-			   "\nlast_good=%d\n",
+			   "\nlast_good=%d\nexit=%d\n",
 			   g->name, uuid, g->dom.domid, phase_names[g->phase],
 			   g->ready, g->dom.console_mfn, g->dom.console_port,
 			   g->dom.store_mfn, g->dom.store_port, g->boots,
-			   g->started_us, g->last_good_boot);
+			   g->started_us, g->last_good_boot, g->exit_code);
 	if (!text)
 		return -ENOMEM;
 	r = bh_snprintf(path, sizeof(path), "%s/state", g->run_dir);
@@ -67,6 +68,22 @@ static uint32_t find_by_uuid(struct guest *g)
 		if (is_ours(g, list[i].domain))
 			return list[i].domain;
 	return 0;
+}
+
+/* Of a domain that was ours and ended while nobody looked on, nodes may be left,
+ * and all of it if it was being taken apart. Numbers are not used twice soon. */
+static void clear_away(struct guest *g, uint32_t domid)
+{
+	struct xen_domctl_getdomaininfo info;
+	int r = domid ? bh_hv_domain_info(g->hv, domid, &info) : -EINVAL;
+
+	if (r == -ESRCH || (r == 0 && !memcmp(info.handle, g->cfg->uuid, 16))) {
+		g->dom.domid = domid;
+		g->have_dom = true;
+		guest_teardown(g);
+	}
+	g->dom = (struct bh_domain){};
+	g->ready = false;
 }
 
 static bool was_started(struct guest *g, uint32_t domid)
@@ -135,6 +152,7 @@ static int take_over(struct guest *g, struct bh_err *e)
 int guest_adopt(struct guest *g, struct bh_err *e)
 {
 	_cleanup_free_ char *text = NULL;
+	bool ending = false;
 	char path[192];
 	size_t len;
 	int r;
@@ -148,9 +166,17 @@ int guest_adopt(struct guest *g, struct bh_err *e)
 		g->boots = (unsigned int)get_num(text, "boots");
 		g->started_us = get_num(text, "started_us");
 		g->last_good_boot = get_num(text, "last_good") == 1;
+		ending = strstr(text, "\nphase=ending\n");
 	}
-	if (!is_ours(g, g->dom.domid))
+	if (ending || !is_ours(g, g->dom.domid)) {
+		clear_away(g, g->dom.domid);
 		g->dom.domid = find_by_uuid(g);
+	}
+	if (ending && !g->dom.domid && unit_was_restarted(g)) {
+		guest_finish(g, (int)get_num(text, "exit"),
+			     "its end was interrupted and is completed");
+		return 1;
+	}
 	if (!g->dom.domid) {
 		g->dom = (struct bh_domain){};
 		g->ready = false;

@@ -28,6 +28,7 @@ enum phase {
 	PHASE_STOPPING, /* was asked to shut down */
 	PHASE_SAVING,
 	PHASE_PRESERVED, /* dead, kept for a look */
+	PHASE_ENDING,    /* being taken apart, for good */
 };
 
 extern const char *const phase_names[];
@@ -181,6 +182,10 @@ int guest_save(struct guest *g, const char *path, struct bh_err *e);
 /* Stops it if it goes on; the guest is left as it is. */
 void guest_save_abandon(struct guest *g, const char *why);
 
-/* ---- machined.c -------------------------------------------------------- */
+/* ---- systemd.c --------------------------------------------------------- */
 
 void machine_register(struct guest *g);
+/* Somebody wants our unit stopped, as far as can be found out. */
+bool unit_is_stopped(const struct guest *g);
+/* This is a new attempt of systemd's, nobody's wish. */
+bool unit_was_restarted(const struct guest *g);

@@ -3,9 +3,11 @@
  * bulkhead-guest NAME: builds, serves and cleans up one guest.
  *
  * systemd runs it (bulkhead-guest@NAME.service). SIGTERM means: shut the guest
- * down cleanly, destroy it after its time-out. SIGHUP means: run the program
- * anew (after an upgrade) without touching the guest. SIGKILL is survived:
- * systemd starts the program again and it adopts the running guest.
+ * down cleanly, destroy it after its time-out; but if systemd sends it without
+ * having been told to stop the unit (it took too long to start, a helper ran
+ * out of memory), the guest is left to the next supervisor. SIGHUP means: run
+ * the program anew (after an upgrade) without touching the guest. SIGKILL is
+ * survived: systemd starts the program again and it adopts the running guest.
  */
 #include "guest/guest.h"
 
@@ -22,6 +24,7 @@ const char *const phase_names[] = {
 	[PHASE_WAITING] = "waiting", [PHASE_BUILDING] = "building",
 	[PHASE_RUNNING] = "running", [PHASE_STOPPING] = "stopping",
 	[PHASE_SAVING] = "saving",   [PHASE_PRESERVED] = "preserved",
+	[PHASE_ENDING] = "ending",
 };
 
 void guest_finish(struct guest *g, int code, const char *fmt, ...)
@@ -43,7 +46,7 @@ void guest_set_phase(struct guest *g, enum phase p)
 	g->phase = p;
 	(void)sd_notifyf(0, "STATUS=Guest is %s%s", phase_names[p],
 			 p == PHASE_RUNNING && g->ready ? " and ready" : "");
-	if (g->have_dom)
+	if (g->have_dom || p == PHASE_ENDING)
 		(void)state_save(g);
 }
 
@@ -103,20 +106,10 @@ static void warn(void *arg, const char *text)
 	bh_log(BH_WARNING, "%s", text);
 }
 
-/* /run/.../NAME/config is a transient guest's; it wins. */
-int guest_load_config(struct guest *g, struct bh_err *e)
+static int load_config(struct guest *g, const char *path, struct bh_err *e)
 {
-	char path[192];
 	int r;
 
-	r = bh_snprintf(path, sizeof(path), "%s/config", g->run_dir);
-	if (r < 0)
-		return r;
-	if (access(path, R_OK) < 0) {
-		r = bh_snprintf(path, sizeof(path), ETC_DIR "/%s.cfg", g->name);
-		if (r < 0)
-			return r;
-	}
 	bh_guest_cfg_free(g->cfg);
 	g->cfg = NULL;
 	r = bh_guest_cfg_load(path, g->name, warn, NULL, &g->cfg, e);
@@ -149,6 +142,47 @@ int guest_load_config(struct guest *g, struct bh_err *e)
 	free(g->config_path);
 	g->config_path = strdup(path);
 	return g->config_path ? 0 : bh_fail(e, -ENOMEM, "out of memory");
+}
+
+/* For load_kept_config(); a guest does not fail for want of it. */
+static void keep_config(struct guest *g)
+{
+	_cleanup_free_ char *text = NULL;
+	char kept[192];
+	size_t len;
+
+	if (bh_snprintf(kept, sizeof(kept), "%s/config.kept", g->run_dir) >=
+		    0 &&
+	    bh_read_file(g->config_path, BH_CFG_MAX_BYTES, &text, &len) >= 0)
+		(void)!bh_write_file(kept, text, len, 0600);
+}
+
+/* /run/.../NAME/config is a transient guest's; it wins. */
+int guest_load_config(struct guest *g, struct bh_err *e)
+{
+	char path[192];
+	int r;
+
+	r = bh_snprintf(path, sizeof(path), "%s/config", g->run_dir);
+	if (r >= 0 && access(path, R_OK) < 0)
+		r = bh_snprintf(path, sizeof(path), ETC_DIR "/%s.cfg", g->name);
+	if (r >= 0)
+		r = load_config(g, path, e);
+	if (r >= 0)
+		keep_config(g);
+	return r < 0 ? r : 0;
+}
+
+/* The configuration as it was when it could last be read: enough to go on
+ * with a guest that runs, not to build one. */
+static int load_kept_config(struct guest *g)
+{
+	struct bh_err e = {};
+	char path[192];
+	int r;
+
+	r = bh_snprintf(path, sizeof(path), "%s/config.kept", g->run_dir);
+	return r < 0 ? r : load_config(g, path, &e);
 }
 
 /* ---- ordering between guests ------------------------------------------- */
@@ -212,9 +246,19 @@ static void wait_for_others(struct guest *g)
 static int on_term(sd_event_source *s, const struct signalfd_siginfo *si,
 		   void *arg)
 {
+	struct guest *g = arg;
+
 	(void)s;
-	(void)si;
-	guest_stop(arg);
+	if (si->ssi_pid != 1 || unit_is_stopped(g)) {
+		guest_stop(g);
+		return 0;
+	}
+	bh_log(BH_WARNING,
+	       "stopped by systemd, but nobody asked for it; guest %s goes on",
+	       g->name);
+	if (g->have_dom)
+		(void)state_save(g);
+	(void)sd_event_exit(g->event, EX_TEMPFAIL);
 	return 0;
 }
 
@@ -251,10 +295,11 @@ static int on_xs(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	return 0;
 }
 
-static int setup_events(struct guest *g)
+/* From the first moment on: a guest that runs is not to be left alone because
+ * it was to be stopped while its supervisor waited for the store. */
+static void block_signals(void)
 {
 	sigset_t mask;
-	int r;
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
@@ -262,7 +307,12 @@ static int setup_events(struct guest *g)
 	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	r = sd_event_default(&g->event);
+}
+
+static int setup_events(struct guest *g)
+{
+	int r = sd_event_default(&g->event);
+
 	if (r >= 0)
 		r = sd_event_add_signal(g->event, NULL, SIGTERM, on_term, g);
 	if (r >= 0)
@@ -305,8 +355,9 @@ static int take_lock(struct guest *g)
 
 static void remove_run_files(struct guest *g)
 {
-	static const char *const names[] = { "state", "config", "restore",
-					     "console", "control" };
+	static const char *const names[] = { "state",       "config",
+					     "config.kept", "restore",
+					     "console",     "control" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		char path[192];
@@ -317,25 +368,63 @@ static void remove_run_files(struct guest *g)
 	}
 }
 
+/* Whether a supervisor before this one left a guest, as far as it is known
+ * before the configuration was read and the hypervisor asked. */
+static bool left_running(const struct guest *g)
+{
+	char path[192];
+
+	return bh_snprintf(path, sizeof(path), "%s/state", g->run_dir) >= 0 &&
+	       access(path, F_OK) == 0;
+}
+
+/* What to exit with before it is known whether the guest runs: a running one
+ * must not stay alone, so the unit restarts on EX_TEMPFAIL. */
+static int not_yet(const struct guest *g)
+{
+	return left_running(g) ? EX_TEMPFAIL : 1;
+}
+
+/*
+ * Reads the configuration and takes over what runs: 1 if there is nothing left
+ * to build. What cannot be read any more only matters for building.
+ */
+static int take_what_runs(struct guest *g, struct bh_err *e)
+{
+	int cfg = guest_load_config(g, e), r;
+	struct bh_err e2 = {};
+
+	if (cfg < 0 && (!left_running(g) || load_kept_config(g) < 0))
+		return cfg;
+	r = sockets_start(g, cfg < 0 ? &e2 : e);
+	if (r == 0)
+		r = guest_adopt(g, cfg < 0 ? &e2 : e);
+	if (cfg == 0)
+		return r;
+	if (r == 1)
+		bh_log(BH_WARNING,
+		       "guest %s goes on with the configuration it was started "
+		       "with, for: %s",
+		       g->name, bh_err_text(e, cfg));
+	return r == 1 ? r : cfg;
+}
+
 /* Returns what to exit with, 0 to go on. */
 static int start(struct guest *g)
 {
 	struct bh_err e = {};
-	int r;
+	int r = take_what_runs(g, &e);
 
-	r = guest_load_config(g, &e);
-	if (r < 0)
-		goto fail;
-	r = sockets_start(g, &e);
-	if (r < 0)
-		goto fail;
-	r = guest_adopt(g, &e);
 	if (r < 0 && !g->have_dom)
 		goto fail;
 	if (r < 0) {
 		bh_log(BH_ERR, "guest %s: %s; trying again", g->name,
 		       bh_err_text(&e, r));
 		return EX_TEMPFAIL;
+	}
+	if (g->exit_text) {
+		notify_up(g); /* or systemd calls it a failure */
+		return 0;
 	}
 	if (r == 0) {
 		wait_for_others(g);
@@ -374,18 +463,6 @@ fail:
 	return 1;
 }
 
-/* What to exit with before it is known whether the guest runs: a running one
- * must not stay alone, so the unit restarts on EX_TEMPFAIL. */
-static int not_yet(const struct guest *g)
-{
-	char path[192];
-
-	return bh_snprintf(path, sizeof(path), "%s/state", g->run_dir) >= 0 &&
-			       access(path, F_OK) == 0
-		       ? EX_TEMPFAIL
-		       : 1;
-}
-
 int main(int argc, char **argv)
 {
 	struct guest g = { .lock_fd = -1,
@@ -406,6 +483,7 @@ int main(int argc, char **argv)
 	g.name = argv[1];
 	g.con.port = -1;
 	g.con.evtchn_fd = -1;
+	block_signals();
 	if (take_lock(&g) < 0)
 		return 1;
 	if (bh_snprintf(path, sizeof(path), "%s/error", g.run_dir) >= 0)
@@ -440,9 +518,12 @@ int main(int argc, char **argv)
 		bh_log_errno(BH_ERR, -errno, "cannot run myself again");
 		return 1;
 	}
+	if (r == EX_TEMPFAIL && !g.exit_text)
+		return r;
 	if (g.exit_text)
 		bh_log(g.exit_code ? BH_ERR : BH_INFO, "guest %s: %s", g.name,
 		       g.exit_text);
+	guest_set_phase(&g, PHASE_ENDING);
 	(void)sd_notifyf(0, "STOPPING=1\nSTATUS=%s",
 			 g.exit_text ? g.exit_text : "");
 	guest_save_abandon(&g, "the guest was destroyed meanwhile");

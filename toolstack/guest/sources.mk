@@ -3,7 +3,7 @@
 programs += bulkhead-guest
 bulkhead-guest-srcs := guest/main.c guest/start.c guest/life.c guest/console.c \
 	guest/sockets.c guest/control.c guest/adopt.c guest/boot.c \
-	guest/dump.c guest/machined.c guest/save.c
+	guest/dump.c guest/systemd.c guest/save.c
 bulkhead-guest-libs = $(LIBSYSTEMD) $(LIBJSON) $(LIBGUEST)
 
 programs += bulkhead-guest-generator
