@@ -14,6 +14,7 @@ BULKHEAD_TEST_HYPERVISOR=xen runs the same on Debian's Xen 4.17.
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -161,6 +162,27 @@ class Lab(Machine):
             "lvs --noheadings -o lv_name,lv_device_open vg0; ls /run/bulkhead/guests/*/ | grep -v lock; "
             "ls /sys/class/net; bhctl list --json | grep -c '\"running\": *true'; "
             "grep -c xen-dyn /proc/interrupts; nodes; pgrep -a 'bulkhead|bootread' | cut -d' ' -f2-", 60)
+
+
+class TinyLab(Machine):
+    """The toolstack in a busybox initramfs, without systemd, disks and network: up
+    in seconds, for what needs no more than guests like crash.elf."""
+
+    def __init__(self, name, memory=640, dom0=400, **kw):
+        out = os.path.join(os.environ.get("O", TOP + "/build"), "toolstack")
+        inside = {f"bin/{p}": f"{out}/{p}" for p in ("bhctl", "bulkhead-store")}
+        inside["usr/libexec/bulkhead/bulkhead-guest"] = f"{out}/bulkhead-guest"
+        for lib in re.findall(r"(/\S+) \(0x", images.sh("ldd", *inside.values())):
+            inside[lib] = os.path.realpath(lib)
+        inside["root/crash.elf"] = CRASH
+        initrd = os.path.join(TMP.name, f"{name}.cpio")
+        images.initramfs(initrd, (), inside, "mkdir -p /run/xenstored /run/bulkhead /etc/bulkhead/guests\n"
+                         "bulkhead-store >/run/store.log 2>&1 &\n")
+        super().__init__(hypervisor=HV, initrd=initrd, name=f"guests-{name}", memory=memory, nic=None,
+                         xen_args=f"dom0_mem={dom0}M,max:{dom0}M", **kw)
+
+    def json(self, cmd):
+        return json.loads(self.run(f"bhctl {cmd} --json", 60))
 
 
 def quote(s):

@@ -64,7 +64,8 @@ def host_is_described():
         check("dom0 is listed as running", re.search(r"Domain-0 +0 +800 +2 +r", m.run("xl list", 60)))
         check("both vCPUs are listed", len(re.findall(r"Domain-0 ", m.run("xl vcpu-list", 60))) == 2)
         check("dom0 has the default weight", re.search(r"Domain-0 +0 +256 +0", m.run("xl sched-credit2", 60)))
-        m.run("xl dmesg | grep -q 'command line'", 60)
+        m.run("set -e; xl dmesg | grep -qi 'command line'; xl uptime; xl domid Domain-0 | grep -qx 0; xl debug-keys h; "
+              "xl dmesg | grep -q \"key 'h'\"", 60)
 
 
 def guest_lives(cycles):
@@ -72,7 +73,9 @@ def guest_lives(cycles):
         up(m)
         before = free(m)
         m.run("xl create /root/t1.cfg", 180)
-        m.eventually("timeout 5 xl console t1 </dev/null | grep -q @@ready || xl list | grep -q 't1.*-b-'", 180)
+        # what runs on the guest's console answers each line it cannot use
+        m.eventually("(sleep 1; echo '!0 0'; sleep 4) | timeout 20 xl console t1 | grep -q @@bad", 180)
+        check("its vCPU is listed", re.search(r"^t1 +\d+ +0 +0 +", m.run("xl vcpu-list t1", 60), re.M))
         m.run("xl sched-credit2 -d t1 -w 512 -c 25", 60)
         check("weight and cap are kept", re.search(r"t1 +\d+ +512 +25", m.run("xl sched-credit2", 60)))
         m.run("xl vcpu-pin t1 0 0", 60)

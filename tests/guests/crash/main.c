@@ -3,6 +3,7 @@
  * A kernel that ends itself as its command line says, for the guest tests:
  *
  *   crash=idle    lives and does nothing (the least a guest can be)
+ *   crash=busy    uses all the processor time it gets
  *   crash=ask     asks for it, as a panicking kernel does
  *   crash=table   writes a page-table entry it may not have, and cannot handle
  *                 the fault that answers it
@@ -41,6 +42,8 @@ void test_main(void)
 	printk("crash: told \"%s\"\n", (char *)start_info_ptr->cmd_line);
 	while (told("crash=idle"))
 		HC(__HYPERVISOR_sched_op, SCHEDOP_block, 0);
+	while (told("crash=busy"))
+		__asm__ volatile("" ::: "memory");
 	if (told("crash=ask"))
 		HC(__HYPERVISOR_sched_op, SCHEDOP_shutdown, &ask);
 	HC(__HYPERVISOR_set_trap_table, 0);
