@@ -428,14 +428,16 @@ def busy_guests(m):
         return {n: (b[n] - a[n]) / (t1 - t0) for n in ("w1", "w2")}
 
     u = used(12)
+    print(f"weights 256 and 512: {u['w1']:.4f} and {u['w2']:.4f} of a processor", flush=True)
     check("weights 256 and 512 get 1 : 2", 1.9 <= u["w2"] / u["w1"] <= 2.1, u)
     m.run("bhctl sched w1 --cap 25; bhctl pause w2")
     u = used(12)
+    print(f"a cap of 25: {u['w1']:.4f} of a processor", flush=True)
     check("a cap of 25 holds", 0.2375 <= u["w1"] <= 0.2625, u)
     m.run("bhctl destroy w1 w2", 60)
 
 
-@case(long=True)
+@case
 def shares():
     """Weight and cap show in the processor time that busy guests get. Counted
     instructions are the clock, so that this machine's load plays no part."""
