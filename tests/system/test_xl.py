@@ -73,8 +73,10 @@ def guest_lives(cycles):
         up(m)
         before = free(m)
         m.run("xl create /root/t1.cfg", 180)
-        # what runs on the guest's console answers each line it cannot use
-        m.eventually("(sleep 1; echo '!0 0'; sleep 4) | timeout 20 xl console t1 | grep -q @@bad", 180)
+        # What runs on the guest's console answers each line it cannot use. Without
+        # a terminal xl console does not read; Ctrl-] ends it.
+        m.eventually("(sleep 3; printf '!0 0\\r'; sleep 5; printf '\\035') | "
+                     "timeout 30 script -qec 'xl console t1' /dev/null | grep -q @@bad", 180)
         check("its vCPU is listed", re.search(r"^t1 +\d+ +0 +0 +", m.run("xl vcpu-list t1", 60), re.M))
         m.run("xl sched-credit2 -d t1 -w 512 -c 25", 60)
         check("weight and cap are kept", re.search(r"t1 +\d+ +512 +25", m.run("xl sched-credit2", 60)))
