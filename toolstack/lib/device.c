@@ -112,16 +112,20 @@ int bh_dev_list(struct bh_xs *xs, enum bh_devkind k, uint32_t domid,
 	return 0;
 }
 
-/* The kernel's device goes away some time after its nodes did. */
+/*
+ * The kernel's device goes away some time after its nodes did; its link under
+ * /sys/bus does before the driver has let go of it, its directory after. The
+ * driver talks to the store meanwhile with the device locked: were the store
+ * stopped now, as at the host's shutdown, the kernel could not power off.
+ */
 static void wait_gone(enum bh_devkind k, uint32_t domid, uint32_t devid)
 {
 	char path[128];
 
-	if (bh_snprintf(path, sizeof(path),
-			"/sys/bus/xen-backend/devices/%s-%u-%u",
+	if (bh_snprintf(path, sizeof(path), "/sys/devices/%s-%u-%u",
 			bh_devkind_names[k], domid, devid) < 0)
 		return;
-	for (unsigned int us = 500, n = 0; n < 5000000; n += us) {
+	for (unsigned int us = 500, n = 0; n < 10000000; n += us) {
 		struct stat st;
 
 		if (lstat(path, &st) < 0)
