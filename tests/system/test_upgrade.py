@@ -39,7 +39,8 @@ def patched(path, symbol, code):
 # name: (function, code, what the serial console shows, settings that come along)
 FAULTS = {
     "panics-at-boot": ("dom0_build", PANIC, b"Panic on CPU", ""),
-    "hangs-at-boot": ("dom0_build", HANG, b"has not said within 241 seconds", ""),
+    # Either watchdog may be the first: the one for dom0, or that of a processor for its neighbour.
+    "hangs-at-boot": ("dom0_build", HANG, b"has not said within 241 seconds|watchdog: CPU. hangs", ""),
     "dom0-panics": ("do_event_channel_op", ENOSYS, b"dom0 has crashed", ""),
     "dom0-is-stuck": (None, None, b"not found well within", "systemd.unit=emergency.target"),
     "network-is-dead": (None, None, b"was not well .no default route", "modprobe.blacklist=e1000e"),
