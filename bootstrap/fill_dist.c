@@ -94,7 +94,7 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 	const char *av[] = { "apt-get",
 			     "indextargets",
 			     "--format",
-			     "$(ORIGIN) $(RELEASE) $(REPO_URI)",
+			     "$(RELEASE) $(REPO_URI) $(ORIGIN)",
 			     "Created-By: Packages",
 			     NULL };
 	_cleanup_free_ char *out = NULL, *base = NULL, *security = NULL;
@@ -105,11 +105,12 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, &out, NULL) == 0 && out)
 		for (char *l = strtok_r(out, "\n", &save); l;
 		     l = strtok_r(NULL, "\n", &save)) {
-			char *in, *origin = strtok_r(l, " ", &in);
-			char *rel = strtok_r(NULL, " ", &in);
+			char *in, *rel = strtok_r(l, " ", &in);
 			char *uri = strtok_r(NULL, " ", &in);
+			/* all the rest: "Debian Backports" is not Debian */
+			char *origin = strtok_r(NULL, "", &in);
 
-			if (!uri || strcasecmp(origin, r->distribution))
+			if (!origin || strcasecmp(origin, r->distribution))
 				continue;
 			if (bh_endswith(rel, "-security") && !security)
 				security = strdup(uri);
