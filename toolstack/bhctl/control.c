@@ -144,16 +144,15 @@ static int ask(const char *guest, const char *op, bool wait,
 
 	*ret_asked = false;
 	do {
-		struct json_object *req = json_object_new_object();
+		struct json_object *req;
 		uint64_t now = bh_now_us();
 
+		if (end && now >= end)
+			return -ETIMEDOUT;
+		req = json_object_new_object();
 		json_object_object_add(req, "op", json_object_new_string(op));
 		json_object_object_add(req, "wait",
 				       json_object_new_boolean(wait));
-		if (end && now >= end) {
-			json_object_put(req);
-			return -ETIMEDOUT;
-		}
 		r = control_call(guest, req,
 				 end ? (unsigned int)((end - now) / 1000000 + 1)
 				     : 0,

@@ -168,13 +168,18 @@ static int unit_state(const char *guest, char **ret)
 	return r < 0 ? r : 0;
 }
 
+/* systemd does nothing more with it by itself. */
+static bool is_over(const char *state)
+{
+	return streq(state, "inactive") || streq(state, "failed");
+}
+
 bool unit_is_up(const char *guest)
 {
 	_cleanup_free_ char *s = NULL;
 
 	return have_systemd() && bh_name_valid(guest) &&
-	       unit_state(guest, &s) == 0 && !streq(s, "inactive") &&
-	       !streq(s, "failed");
+	       unit_state(guest, &s) == 0 && !is_over(s);
 }
 
 /* A start that was interrupted and that systemd tries again by itself. */
@@ -183,8 +188,7 @@ static bool comes_up_yet(const char *guest)
 	for (;; usleep(200000)) {
 		_cleanup_free_ char *s = NULL;
 
-		if (unit_state(guest, &s) < 0 || streq(s, "inactive") ||
-		    streq(s, "failed"))
+		if (unit_state(guest, &s) < 0 || is_over(s))
 			return false;
 		if (streq(s, "active"))
 			return true;
