@@ -283,6 +283,23 @@ static bool is_pending(u32 port)
 	return shared->evtchn_pending[port / 64] >> (port % 64) & 1;
 }
 
+/* What a destroyed domain leaves is freed behind the caller's back, when no
+ * processor can still hold a pointer to it: waits until a second has passed
+ * without a frame coming back. */
+static u64 settled_frames(void)
+{
+	u64 last = free_frames(), seen;
+
+	for (unsigned int quiet = 0; quiet < 100; quiet++) {
+		sleep_ms(10);
+		seen = free_frames();
+		if (seen != last)
+			quiet = 0;
+		last = seen;
+	}
+	return last;
+}
+
 static void life(bool again)
 {
 	struct xen_domctl_getdomaininfo info;
@@ -298,7 +315,7 @@ static void life(bool again)
 	dom0_port = unbound(my_id);
 	dom0_other_port = unbound(99);
 	grants();
-	before = free_frames();
+	before = settled_frames();
 	domu_start_paused(&u, second_domain);
 	EQ(u.id, my_id);
 	own_l1 = u.mfn[3] << 12;
