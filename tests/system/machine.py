@@ -17,6 +17,10 @@ temporary directory; QEMU dies with this process, whatever ends it.
 Threads: "multi" gives each processor a host thread, for real concurrency;
 "single" runs them in turn, which is twice as fast on a host that has no
 processors to spare. The default comes from $BULKHEAD_TCG, else it is "multi".
+A machine with more processors than the host is "single" in any case: QEMU 7.2
+does not notice that code is changed while another thread translates it, which is
+rare unless that thread is made to wait just then. Linux patches its code as it
+boots, and its processors then take the same int3 for ever.
 """
 
 import atexit
@@ -100,7 +104,8 @@ class Machine:
         self.xen_args, self.kernel_args = xen_args, kernel_args
         self.gdb, self.ssh, self.extra, self.icount = gdb, ssh, list(qemu), icount
         self.fatal, self.name = fatal, name
-        self.threads = threads if icount is None else "single"
+        crowded = smp > len(os.sched_getaffinity(0))
+        self.threads = "single" if crowded or icount is not None else threads
         logs = os.environ.get("BULKHEAD_LOGS")
         self.log_path = log or f"{logs or self.dir}/{name}.console.log"
         self.log = open(self.log_path, "ab")
