@@ -5,12 +5,14 @@
  * Unpacking a distribution kernel costs more than all the rest of starting a
  * guest. The unpacked ELF file is therefore kept in a cache directory under a
  * name made of the original's device, inode, size and times, and mapped from
- * there the next time; any change of the original makes another name.
+ * there the next time; any change of the original makes another name. Guests
+ * that start together with a new kernel wait for the one that unpacks it.
  */
 #include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <xen/elfnote.h>
@@ -405,26 +407,12 @@ static int load_cached(struct bh_kernel *k, const char *name)
 	return 0;
 }
 
-int bh_kernel_load(const char *path, const char *cache_dir,
-		   struct bh_kernel **ret, struct bh_err *e)
+static int load_file(struct bh_kernel *k, const char *path, struct bh_err *e)
 {
-	_cleanup_(bh_kernel_free_cleanup) struct bh_kernel *k = NULL;
-	_cleanup_free_ char *name = NULL;
 	struct bh_err sub = {};
 	struct stat st;
-	int r;
+	int r = map_file(path, &k->mapped, &k->mapped_len, &st);
 
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return bh_fail(e, -ENOMEM, "out of memory");
-	if (cache_dir && stat(path, &st) == 0) {
-		name = cache_name(cache_dir, &st);
-		if (name && load_cached(k, name) == 0) {
-			*ret = TAKE_PTR(k);
-			return 0;
-		}
-	}
-	r = map_file(path, &k->mapped, &k->mapped_len, &st);
 	if (r < 0)
 		return bh_fail(e, r, "kernel %s: %s", path,
 			       r == -EFBIG     ? "far too large"
@@ -435,10 +423,55 @@ int bh_kernel_load(const char *path, const char *cache_dir,
 	if (r < 0)
 		return bh_fail(e, r, "kernel %s: %s", path,
 			       bh_err_text(&sub, r));
-	if (k->owned && name && bh_mkdir_p(cache_dir, 0700) == 0) {
+	return 0;
+}
+
+/* The directory is root's alone, so nobody else can hold its lock. Without it
+ * the work is only done twice. */
+static int lock_cache(const char *dir)
+{
+	int fd;
+
+	if (bh_mkdir_p(dir, 0700) < 0)
+		return -1;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	return fd;
+}
+
+int bh_kernel_load(const char *path, const char *cache_dir,
+		   struct bh_kernel **ret, struct bh_err *e)
+{
+	_cleanup_(bh_kernel_free_cleanup) struct bh_kernel *k = NULL;
+	_cleanup_free_ char *name = NULL;
+	_cleanup_close_ int lock = -1;
+	struct stat st;
+	int r;
+
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return bh_fail(e, -ENOMEM, "out of memory");
+	if (cache_dir && stat(path, &st) == 0)
+		name = cache_name(cache_dir, &st);
+	if (name) {
+		r = load_cached(k, name);
+		if (r < 0) {
+			lock = lock_cache(cache_dir);
+			r = load_cached(k, name);
+		}
+		if (r == 0) {
+			*ret = TAKE_PTR(k);
+			return 0;
+		}
+	}
+	r = load_file(k, path, e);
+	if (r < 0)
+		return r;
+	if (k->owned && lock >= 0) {
 		trim_cache(cache_dir);
-		r = bh_write_file(name, k->elf, k->elf_len,
-				  0400); /* or next time */
+		/* failing that, the next guest does it */
+		(void)!bh_write_file(name, k->elf, k->elf_len, 0400);
 	}
 	*ret = TAKE_PTR(k);
 	return 0;

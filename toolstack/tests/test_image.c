@@ -9,10 +9,15 @@
 
 #include <bzlib.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <lz4.h>
 #include <lz4frame.h>
 #include <lzma.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -281,6 +286,89 @@ static void layouts_do_not_overlap(void **state)
 	}
 }
 
+/* Loads in a process of its own, which exits 0 when that worked. */
+static pid_t load_aside(const char *path, const char *dir)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct bh_kernel *k;
+
+		_exit(bh_kernel_load(path, dir, &k, NULL) == 0 ? 0 : 1);
+	}
+	return pid;
+}
+
+static unsigned int files_in(const char *dir)
+{
+	struct dirent *de;
+	unsigned int n = 0;
+	DIR *d = opendir(dir);
+
+	assert_non_null(d);
+	while ((de = readdir(d)) != NULL)
+		n += de->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void cached_kernels_are_shared(void **state)
+{
+	static uint8_t img[65536];
+	char dir[] = "/tmp/bulkhead-test-XXXXXX";
+	_cleanup_free_ char *path = NULL, *cache = NULL, *clean = NULL;
+	size_t n = make_bzimage(0, img, sizeof(img));
+	struct bh_kernel *k;
+	pid_t pid[2];
+	int lock, status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* what others wrote is not trusted */
+	assert_non_null(mkdtemp(dir));
+	path = bh_asprintf("%s/vmlinuz", dir);
+	cache = bh_asprintf("%s/cache", dir);
+	clean = bh_asprintf("rm -r %s", dir);
+	assert_int_equal(bh_write_file(path, img, n, 0400), 0);
+	assert_int_equal(bh_mkdir_p(cache, 0700), 0);
+
+	/* another unpacks: they wait, and one entry is made in the end */
+	lock = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(lock, LOCK_EX), 0);
+	for (int i = 0; i < 2; i++)
+		pid[i] = load_aside(path, cache);
+	usleep(200000);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(waitpid(pid[i], &status, WNOHANG), 0);
+	assert_int_equal(files_in(cache), 0);
+	assert_int_equal(flock(lock, LOCK_UN), 0); /* they have it open too */
+	close(lock);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(files_in(cache), 1);
+
+	/* unpacked it is mapped, and no lock is asked for */
+	lock = open(cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(lock, LOCK_EX), 0);
+	assert_int_equal(bh_kernel_load(path, cache, &k, NULL), 0);
+	assert_null(k->owned);
+	assert_int_equal(k->virt_entry, BASE + 0x1000040);
+	bh_kernel_free(k);
+	close(lock);
+
+	/* another file in its place is another kernel */
+	n = make_bzimage(1, img, sizeof(img));
+	assert_int_equal(bh_write_file(path, img, n, 0400), 0);
+	assert_int_equal(bh_kernel_load(path, cache, &k, NULL), 0);
+	assert_non_null(k->owned);
+	bh_kernel_free(k);
+	assert_int_equal(files_in(cache), 2);
+	assert_int_equal(system(clean), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +377,7 @@ int main(void)
 		cmocka_unit_test(flipped_bytes_do_no_harm),
 		cmocka_unit_test(too_much_output_stops),
 		cmocka_unit_test(layouts_do_not_overlap),
+		cmocka_unit_test(cached_kernels_are_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
