@@ -187,6 +187,9 @@ static int type_claim(struct page_info *pg, u64 type, bool preemptible,
 						: !(x & PGT_VALIDATED)) {
 			if (preemptible && hypercall_preempt())
 				return -ERESTART;
+			/* Who works on it may wait for our TLB, and a fault of
+			 * the hypervisor itself (LDT) has interrupts off. */
+			tlb_shootdown_ipi();
 			cpu_relax();
 			x = READ_ONCE(pg->type);
 			goto again;
