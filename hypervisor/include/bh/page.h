@@ -74,9 +74,13 @@ static inline void page_put_writable(struct page_info *pg)
 	u64 x = READ_ONCE(pg->type);
 
 	do {
-		/* Before the count: who sees 0 must see the stamp. */
-		if ((x & PGT_COUNT_MASK) == 1)
+		/* Before the count: who sees 0 must see the stamp. And after
+		 * the entry's removal: a CPU that flushes between the clock
+		 * and a store still in our buffer would load it again. */
+		if ((x & PGT_COUNT_MASK) == 1) {
+			smp_mb();
 			WRITE_ONCE(pg->tlb_stamp, (u32)READ_ONCE(tlb_clock));
+		}
 	} while (!cmpxchg64(&pg->type, &x, x - 1));
 }
 
