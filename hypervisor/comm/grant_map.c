@@ -140,7 +140,7 @@ static s16 map_pinned(struct vcpu *v, struct gnttab_map_grant_ref *op,
 			pg = mfn_to_page(mfn);
 			if (!pv_grant_unmap(v, op->host_addr,
 					    op->flags & GNTMAP_contains_pte,
-					    mfn, 0)) {
+					    mfn, ro, 0)) {
 				tlb_flush_local();
 				drop_page(pg, ro);
 			}
@@ -285,7 +285,8 @@ static s16 take_replacement(struct vcpu *v, struct unmap *u, u64 *pte)
 	if (!pv_read_l1e(v, u->new_addr, pte) || !(*pte & PTE_P))
 		return GNTST_bad_virt_addr;
 	return pv_grant_unmap(v, u->new_addr, false,
-			      _mfn((*pte & PADDR_MASK) >> PAGE_SHIFT), 0);
+			      _mfn((*pte & PADDR_MASK & PAGE_MASK) >> PAGE_SHIFT),
+			      !(*pte & PTE_W), 0);
 }
 
 static s16 unmap_begin(struct vcpu *v, struct unmap *u)
@@ -307,7 +308,7 @@ static s16 unmap_begin(struct vcpu *v, struct unmap *u)
 		if (!rc)
 			rc = pv_grant_unmap(v, u->host_addr,
 					    flags & GNTMAP_contains_pte, u->mfn,
-					    pte);
+					    u->ro, pte);
 		if (rc) {
 			unclaim(ld, u->handle, GNTMAP_host_map);
 			return rc;

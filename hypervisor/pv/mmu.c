@@ -212,7 +212,7 @@ int pv_grant_map(struct vcpu *v, u64 addr, bool contains_pte, u64 pte)
 }
 
 int pv_grant_unmap(struct vcpu *v, u64 addr, bool contains_pte, mfn_t frame,
-		   u64 new_pte)
+		   bool ro, u64 new_pte)
 {
 	struct page_info *pg;
 	int rc = GNTST_general_error;
@@ -222,7 +222,10 @@ int pv_grant_unmap(struct vcpu *v, u64 addr, bool contains_pte, mfn_t frame,
 	if (!slot)
 		return GNTST_bad_virt_addr;
 	old = READ_ONCE(*slot);
-	if ((old & PTE_P) && pte_mfn(old) == mfn_x(frame)) {
+	/* The guest may have taken the right to write from it, and with it the
+	 * writable reference; or it names the entry of another mapping. */
+	if ((old & PTE_P) && pte_mfn(old) == mfn_x(frame) &&
+	    !(old & L1E_WRITER) == ro) {
 		WRITE_ONCE(*slot, new_pte);
 		rc = GNTST_okay;
 	}

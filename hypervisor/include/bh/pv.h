@@ -147,12 +147,13 @@ bool pv_read_l1e(struct vcpu *v, unsigned long va, u64 *l1e);
  * Grant map/unmap through page tables. Map: puts `pte` (frame with references
  * already taken by the caller) into the slot given by address (contains_pte:
  * machine address of the slot; else virtual address). Unmap: the slot must hold
- * `frame`; replaces it by new_pte (0: clear). GNTST_* codes. TLB flush is the
+ * `frame` with just these rights, as its references are then the caller's to
+ * drop; replaces it by new_pte (0: clear). GNTST_* codes. TLB flush is the
  * caller's.
  */
 int pv_grant_map(struct vcpu *v, u64 addr, bool contains_pte, u64 pte);
 int pv_grant_unmap(struct vcpu *v, u64 addr, bool contains_pte, mfn_t frame,
-		   u64 new_pte);
+		   bool ro, u64 new_pte);
 
 /* ---- emulation (pv/emul*.c) ------------------------------------------------- */
 /* #GP in the guest: privileged instruction? true: done (or injected). */
