@@ -223,7 +223,6 @@ long grant_op_map(struct vcpu *v, void *arg)
 struct unmap {
 	u64 host_addr, dev_bus_addr, new_addr;
 	u32 handle;
-	bool replace;
 	s16 status;
 	/* filled by unmap_begin() */
 	struct domain *rd;
@@ -276,24 +275,26 @@ static void unclaim(struct domain *ld, u32 handle, u16 bit)
 			  __ATOMIC_SEQ_CST);
 }
 
-/* For unmap_and_replace: takes the PTE of new_addr out, references and all. */
-static s16 take_replacement(struct vcpu *v, struct unmap *u, u64 *pte)
+/* Unmaps the host's mapping, with another entry in its place if so asked. */
+static s16 unmap_host(struct vcpu *v, struct unmap *u, u16 flags)
 {
-	*pte = 0;
-	if (!u->replace || !u->new_addr)
-		return GNTST_okay;
-	if (!pv_read_l1e(v, u->new_addr, pte) || !(*pte & PTE_P))
+	u64 pte = 0;
+	s16 rc;
+
+	if (u->new_addr && !pv_entry_take(v, u->new_addr, &pte))
 		return GNTST_bad_virt_addr;
-	return pv_grant_unmap(v, u->new_addr, false,
-			      _mfn((*pte & PADDR_MASK & PAGE_MASK) >> PAGE_SHIFT),
-			      !(*pte & PTE_W), 0);
+	rc = pv_grant_unmap(v, u->host_addr, flags & GNTMAP_contains_pte,
+			    u->mfn, u->ro, pte);
+	if (rc && pte)
+		pv_entry_restore(v, u->new_addr, pte);
+	u->host = !rc;
+	return rc;
 }
 
 static s16 unmap_begin(struct vcpu *v, struct unmap *u)
 {
 	struct domain *ld = v->domain;
 	u16 flags;
-	u64 pte;
 	s16 rc = unmap_lookup(ld, u, &flags);
 
 	if (rc)
@@ -304,16 +305,11 @@ static s16 unmap_begin(struct vcpu *v, struct unmap *u)
 	if (u->host_addr && (flags & GNTMAP_host_map)) {
 		if (!claim(ld, u->handle, GNTMAP_host_map, &u->last))
 			return GNTST_bad_handle;
-		rc = take_replacement(v, u, &pte);
-		if (!rc)
-			rc = pv_grant_unmap(v, u->host_addr,
-					    flags & GNTMAP_contains_pte, u->mfn,
-					    u->ro, pte);
+		rc = unmap_host(v, u, flags);
 		if (rc) {
 			unclaim(ld, u->handle, GNTMAP_host_map);
 			return rc;
 		}
-		u->host = true;
 	}
 	if (u->dev_bus_addr && (flags & GNTMAP_device_map))
 		u->dev = claim(ld, u->handle, GNTMAP_device_map, &u->last);
@@ -390,7 +386,6 @@ long grant_unmap_array(struct vcpu *v, unsigned long a[6], bool replace)
 					replace ? 0 : op.plain.dev_bus_addr,
 				.new_addr = replace ? op.repl.new_addr : 0,
 				.handle = op.plain.handle,
-				.replace = replace,
 			};
 		}
 		unmap_batch(v, u, got);

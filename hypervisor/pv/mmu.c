@@ -211,6 +211,27 @@ int pv_grant_map(struct vcpu *v, u64 addr, bool contains_pte, u64 pte)
 	return GNTST_okay;
 }
 
+bool pv_entry_take(struct vcpu *v, unsigned long va, u64 *pte)
+{
+	struct page_info *pg;
+	u64 *slot;
+
+	slot = l1_lock_va(v, va, &pg);
+	if (!slot)
+		return false;
+	*pte = READ_ONCE(*slot);
+	if (*pte & PTE_P)
+		*pte = __atomic_exchange_n(slot, 0, __ATOMIC_SEQ_CST);
+	page_unlock(pg);
+	return *pte & PTE_P;
+}
+
+void pv_entry_restore(struct vcpu *v, unsigned long va, u64 pte)
+{
+	if (pv_grant_map(v, va, false, pte) != GNTST_okay)
+		l1e_put(v->domain, pte);
+}
+
 int pv_grant_unmap(struct vcpu *v, u64 addr, bool contains_pte, mfn_t frame,
 		   bool ro, u64 new_pte)
 {

@@ -154,6 +154,11 @@ bool pv_read_l1e(struct vcpu *v, unsigned long va, u64 *l1e);
 int pv_grant_map(struct vcpu *v, u64 addr, bool contains_pte, u64 pte);
 int pv_grant_unmap(struct vcpu *v, u64 addr, bool contains_pte, mfn_t frame,
 		   bool ro, u64 new_pte);
+/* Takes the present entry of va out of its table, references and all, to be put
+ * in elsewhere by pv_grant_unmap(), or given up. False: there is none. */
+bool pv_entry_take(struct vcpu *v, unsigned long va, u64 *pte);
+/* Back where it came from; if that is not possible its references go. */
+void pv_entry_restore(struct vcpu *v, unsigned long va, u64 pte);
 
 /* ---- emulation (pv/emul*.c) ------------------------------------------------- */
 /* #GP in the guest: privileged instruction? true: done (or injected). */
