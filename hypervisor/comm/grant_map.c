@@ -225,25 +225,40 @@ struct unmap {
 	u32 handle;
 	s16 status;
 	/* filled by unmap_begin() */
+	struct maptrack *t; /* NULL: not ours to work on */
 	struct domain *rd;
 	u32 ref;
-	bool ro, host, dev, last;
+	bool ro, host, dev;
 	mfn_t mfn;
 };
 
-/* The entry this handle stands for, while it is pinned by us. */
-static s16 unmap_lookup(struct domain *ld, struct unmap *u, u16 *flags)
+/* Takes a handle for an unmap: from here to unmap_finish() it stands for the
+ * same mapping. Of several at once only one goes on. */
+static struct maptrack *track_claim(struct grant_table *gt, u32 handle)
 {
-	struct maptrack *t = track_entry(ld->grant, u->handle);
+	struct maptrack *t = track_entry(gt, handle);
+	u16 old;
+
+	if (!t)
+		return NULL;
+	old = READ_ONCE(t->flags);
+	do {
+		if (!(old & TRACK_MAPS) || (old & TRACK_BUSY))
+			return NULL;
+	} while (!__atomic_compare_exchange_n(&t->flags, &old, old | TRACK_BUSY,
+					      false, __ATOMIC_SEQ_CST,
+					      __ATOMIC_RELAXED));
+	return t;
+}
+
+/* The entry this handle stands for, while it is pinned by us. */
+static s16 unmap_lookup(const struct maptrack *t, struct unmap *u)
+{
 	struct active *act;
 	s16 rc = GNTST_okay;
 
-	if (!t)
-		return GNTST_bad_handle;
-	*flags = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
-	if (!*flags)
-		return GNTST_bad_handle;
 	u->ref = t->ref;
+	u->ro = t->flags & GNTMAP_readonly;
 	u->rd = domain_by_id(t->dom);
 	if (!u->rd || !u->rd->grant)
 		return GNTST_bad_domain;
@@ -255,24 +270,6 @@ static s16 unmap_lookup(struct domain *ld, struct unmap *u, u16 *flags)
 		rc = GNTST_bad_handle;
 	spin_unlock(&u->rd->grant->lock);
 	return rc;
-}
-
-/* Claims the flag bits atomically: of two racing unmaps of one handle only one
- * goes on. */
-static bool claim(struct domain *ld, u32 handle, u16 bit, bool *last)
-{
-	struct maptrack *t = track_entry(ld->grant, handle);
-	u16 old = __atomic_fetch_and(&t->flags, ~bit, __ATOMIC_SEQ_CST);
-	u16 maps = GNTMAP_host_map | GNTMAP_device_map;
-
-	*last = (old & maps) == bit;
-	return old & bit;
-}
-
-static void unclaim(struct domain *ld, u32 handle, u16 bit)
-{
-	__atomic_fetch_or(&track_entry(ld->grant, handle)->flags, bit,
-			  __ATOMIC_SEQ_CST);
 }
 
 /* Unmaps the host's mapping, with another entry in its place if so asked. */
@@ -293,40 +290,45 @@ static s16 unmap_host(struct vcpu *v, struct unmap *u, u16 flags)
 
 static s16 unmap_begin(struct vcpu *v, struct unmap *u)
 {
-	struct domain *ld = v->domain;
 	u16 flags;
-	s16 rc = unmap_lookup(ld, u, &flags);
+	s16 rc;
 
+	u->t = track_claim(v->domain->grant, u->handle);
+	if (!u->t)
+		return GNTST_bad_handle;
+	flags = u->t->flags;
+	rc = unmap_lookup(u->t, u);
 	if (rc)
 		return rc;
-	u->ro = flags & GNTMAP_readonly;
 	if (u->dev_bus_addr && u->dev_bus_addr != mfn_x(u->mfn) << PAGE_SHIFT)
 		return GNTST_bad_dev_addr;
 	if (u->host_addr && (flags & GNTMAP_host_map)) {
-		if (!claim(ld, u->handle, GNTMAP_host_map, &u->last))
-			return GNTST_bad_handle;
 		rc = unmap_host(v, u, flags);
-		if (rc) {
-			unclaim(ld, u->handle, GNTMAP_host_map);
+		if (rc)
 			return rc;
-		}
 	}
-	if (u->dev_bus_addr && (flags & GNTMAP_device_map))
-		u->dev = claim(ld, u->handle, GNTMAP_device_map, &u->last);
+	u->dev = u->dev_bus_addr && (flags & GNTMAP_device_map);
 	return GNTST_okay;
 }
 
 static void unmap_finish(struct domain *ld, struct unmap *u)
 {
-	struct page_info *pg = u->host || u->dev ? mfn_to_page(u->mfn) : NULL;
+	u16 left = u->t->flags & ~TRACK_BUSY;
 
 	for (int n = u->host + u->dev; n > 0; n--) {
-		drop_page(pg, u->ro);
+		drop_page(mfn_to_page(u->mfn), u->ro);
 		grant_unpin(u->rd, u->ref, u->ro);
 	}
-	if (u->last)
+	if (u->rd)
+		domain_put(u->rd);
+	if (u->host)
+		left &= ~GNTMAP_host_map;
+	if (u->dev)
+		left &= ~GNTMAP_device_map;
+	if (left & TRACK_MAPS)
+		__atomic_store_n(&u->t->flags, left, __ATOMIC_RELEASE);
+	else
 		track_put(ld->grant, u->handle);
-	domain_put(u->rd);
 }
 
 static void flush_domain(struct domain *d)
@@ -351,7 +353,7 @@ static void unmap_batch(struct vcpu *v, struct unmap *u, unsigned int n)
 	if (flush)
 		flush_domain(v->domain);
 	for (unsigned int i = 0; i < n; i++)
-		if (u[i].rd)
+		if (u[i].t)
 			unmap_finish(v->domain, &u[i]);
 }
 
@@ -418,16 +420,14 @@ int grant_release_mappings(struct domain *d)
 
 		if ((gt->release_pos & 0xff) == 0xff && hypercall_preempt())
 			return -ERESTART;
-		if (!(flags & (GNTMAP_host_map | GNTMAP_device_map)))
+		if (!(flags & TRACK_MAPS))
 			continue;
-		if (unmap_lookup(d, &u, &flags) == GNTST_okay) {
-			bool ro = flags & GNTMAP_readonly;
-
+		if (unmap_lookup(t, &u) == GNTST_okay) {
 			if (flags & GNTMAP_host_map)
-				grant_unpin(u.rd, u.ref, ro);
+				grant_unpin(u.rd, u.ref, u.ro);
 			if (flags & GNTMAP_device_map) {
-				drop_page(mfn_to_page(u.mfn), ro);
-				grant_unpin(u.rd, u.ref, ro);
+				drop_page(mfn_to_page(u.mfn), u.ro);
+				grant_unpin(u.rd, u.ref, u.ro);
 			}
 		}
 		if (u.rd)

@@ -17,6 +17,8 @@
 #define ACT_PER_PAGE      (PAGE_SIZE / sizeof(struct active))
 #define TRACK_PER_PAGE    (PAGE_SIZE / sizeof(struct maptrack))
 #define TRACK_NONE        (~0u)
+#define TRACK_MAPS        (GNTMAP_host_map | GNTMAP_device_map)
+#define TRACK_BUSY        0x8000u /* an unmap is at work on it */
 
 /* In use by somebody: what was true when the first user pinned the entry. */
 struct active {
@@ -32,7 +34,7 @@ _Static_assert(sizeof(struct active) == 16, "256 a page");
 struct maptrack {
 	u32 ref; /* free: next free handle */
 	domid_t dom;
-	u16 flags; /* GNTMAP_*; 0: free */
+	u16 flags; /* GNTMAP_*, TRACK_BUSY; 0: free */
 };
 
 struct grant_table {
