@@ -342,7 +342,10 @@ s16 grant_pin(struct domain *rd, domid_t ldom, u32 ref, bool ro, bool copy,
 	ret->len = a.len;
 	ret->owner = a.owner == DOMID_SELF ? rd : NULL;
 	if (!ret->owner) { /* transitive: frame is a reference, owner a domain */
-		ret->owner = domain_by_id(a.owner);
+		/* To itself would look like the end, with a reference on the
+		 * domain that nobody gives back. */
+		if (a.owner != rd->id)
+			ret->owner = domain_by_id(a.owner);
 		if (!ret->owner) {
 			grant_unpin(rd, ref, ro);
 			return GNTST_bad_domain;
