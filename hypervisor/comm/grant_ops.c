@@ -240,6 +240,11 @@ long grant_op_dump(struct vcpu *v, void *arg)
 	struct gnttab_dump_table *op = arg;
 	struct domain *d;
 
+	/* It goes to the console, which is not a guest's to fill. */
+	if (!is_control_domain(v->domain)) {
+		op->status = GNTST_permission_denied;
+		return 0;
+	}
 	op->status = grant_target(v, op->dom, &d);
 	if (op->status)
 		return 0;
