@@ -182,19 +182,14 @@ bool pv_ldt_fault(struct vcpu *v, unsigned long offset)
 	unsigned int i = offset >> PAGE_SHIFT;
 	unsigned long va = v->pv.ldt_base + (offset & PAGE_MASK);
 	struct page_info *pg;
-	bool user = !v->pv.kernel_mode, ok;
 	u64 l1e;
 
 	if (i >= 16 || offset >= v->pv.ldt_ents * 8UL ||
 	    v->pv.ldt_mapped >> i & 1)
 		return false;
 	/* The table lies in the guest kernel's address space. */
-	if (user)
-		write_cr3(mfn_x(v->pv.kernel_l4) << PAGE_SHIFT);
-	ok = gptr_ok(GPTR(va), PAGE_SIZE) && pv_read_l1e(v, va, &l1e);
-	if (user)
-		write_cr3(v->pv.cr3);
-	if (!ok || !(l1e & PTE_P))
+	if (!gptr_ok(GPTR(va), PAGE_SIZE) || !pv_read_kernel_l1e(v, va, &l1e) ||
+	    !(l1e & PTE_P))
 		return false;
 	pg = page_from_mfn(_mfn((l1e & PADDR_MASK & PAGE_MASK) >> PAGE_SHIFT),
 			   v->domain);

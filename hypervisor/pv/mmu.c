@@ -129,16 +129,26 @@ int pv_vcpumask_cpus(const struct domain *d, gptr_t bitmap, cpumask_t *mask)
 	return 0;
 }
 
-bool pv_read_l1e(struct vcpu *v, unsigned long va, u64 *l1e)
+static bool read_l1e(unsigned long cr3, unsigned long va, u64 *l1e)
 {
 	unsigned long f = irq_save();
 	struct page_info *pg;
-	u64 *slot = walk_l1(v, va, &pg);
+	u64 *slot = walk_l1(cr3, va, &pg);
 
 	if (slot)
 		*l1e = READ_ONCE(*slot);
 	irq_restore(f);
 	return slot != NULL;
+}
+
+bool pv_read_l1e(struct vcpu *v, unsigned long va, u64 *l1e)
+{
+	return read_l1e(v->pv.cr3, va, l1e);
+}
+
+bool pv_read_kernel_l1e(struct vcpu *v, unsigned long va, u64 *l1e)
+{
+	return read_l1e(mfn_x(v->pv.kernel_l4) << PAGE_SHIFT, va, l1e);
 }
 
 /* ---- whose frames ------------------------------------------------------------------ */

@@ -138,18 +138,18 @@ static inline int l1_update(struct domain *d, struct domain *pgd, u64 *slot,
 }
 
 /*
- * Slot of va in the tables v is running on, and the frame it lies in. NULL when
- * a level is missing. Interrupts are off, which keeps the tables what they are
- * (mm/page.c); with them on again the result is only a number.
+ * Slot of va in the tables of a vCPU that runs here, and the frame it lies in.
+ * NULL when a level is missing. Interrupts are off, which keeps the tables what
+ * they are (mm/page.c); with them on again the result is only a number.
  */
-static inline u64 *walk_l1(const struct vcpu *v, unsigned long va,
+static inline u64 *walk_l1(unsigned long cr3, unsigned long va,
 			   struct page_info **ret_pg)
 {
 	u64 e, *t;
 
 	if (unlikely(!va_is_guest(va)))
 		return NULL;
-	t = maddr_to_virt(v->pv.cr3 & PTE_ADDR);
+	t = maddr_to_virt(cr3 & PTE_ADDR);
 	e = READ_ONCE(t[va >> 39 & 511]);
 	if (unlikely(!(e & PTE_P)))
 		return NULL;
@@ -176,7 +176,7 @@ static inline u64 *l1_lock_va(struct vcpu *v, unsigned long va,
 		unsigned long f = irq_save();
 		bool ok = false;
 
-		slot = walk_l1(v, va, ret_pg);
+		slot = walk_l1(v->pv.cr3, va, ret_pg);
 		if (likely(slot))
 			ok = page_trylock(*ret_pg, PGT_L1);
 		irq_restore(f);

@@ -143,6 +143,8 @@ bool pv_ptwr_fault(struct vcpu *v, unsigned long addr,
 /* Reads the guest's own tables on the current CR3: L1 entry mapping va. False
  * if none. */
 bool pv_read_l1e(struct vcpu *v, unsigned long va, u64 *l1e);
+/* The same in its kernel's tables, whichever mode it is in. */
+bool pv_read_kernel_l1e(struct vcpu *v, unsigned long va, u64 *l1e);
 /*
  * Grant map/unmap through page tables. Map: puts `pte` (frame with references
  * already taken by the caller) into the slot given by address (contains_pte:
