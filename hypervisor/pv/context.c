@@ -467,6 +467,10 @@ int pv_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	if (rc)
 		return rc;
 	if (!v->initialised) {
+		/* What failed before may be half torn down still, and there
+		 * is room to remember little of that. */
+		if (pv_drain_deferred(current) || pv_drain_deferred(v))
+			return -ERESTART;
 		rc = take_l4(v, c->ctrlreg[3], &v->pv.kernel_l4);
 		if (!rc && c->ctrlreg[1])
 			rc = take_l4(v, c->ctrlreg[1], &v->pv.user_l4);

@@ -35,17 +35,10 @@ void pv_update_cr3(struct vcpu *v)
 					   : mfn_x(m) << PAGE_SHIFT;
 }
 
-/* Gives back a top-level table; a big one later, piece by piece. */
 static void l4_put(mfn_t mfn)
 {
-	struct page_info *pg = mfn_to_page(mfn);
-
-	if (mfn_eq(mfn, INVALID_MFN))
-		return;
-	if (page_put_type(pg, true) == -ERESTART)
-		pv_defer_release(pg);
-	else
-		page_put(pg);
+	if (!mfn_eq(mfn, INVALID_MFN))
+		pv_put_table(mfn_to_page(mfn));
 }
 
 static int l4_get(struct vcpu *v, mfn_t mfn)

@@ -114,14 +114,6 @@ static bool mod_flags_only(struct page_info *pg, u64 type, u64 *slot, u64 new,
 	return done;
 }
 
-static void table_put(struct page_info *child)
-{
-	if (page_put_type(child, true) == -ERESTART)
-		pv_defer_release(child);
-	else
-		page_put(child);
-}
-
 int pv_mod_table(struct vcpu *v, struct page_info *pg, unsigned int level,
 		 unsigned int idx, u64 new, bool preserve_ad)
 {
@@ -149,7 +141,7 @@ int pv_mod_table(struct vcpu *v, struct page_info *pg, unsigned int level,
 	}
 	if (!page_lock(pg, type)) {
 		if (child)
-			table_put(child);
+			pv_put_table(child);
 		return -EINVAL;
 	}
 	old = __atomic_exchange_n(slot, new, __ATOMIC_SEQ_CST);
@@ -157,7 +149,7 @@ int pv_mod_table(struct vcpu *v, struct page_info *pg, unsigned int level,
 	if (unlikely(page_owner(pg)->pv.log_dirty))
 		log_dirty_mark(page_owner(pg), page_to_mfn(pg));
 	if (old & PTE_P)
-		table_put(frame_table + pte_mfn(old));
+		pv_put_table(frame_table + pte_mfn(old));
 	return 0;
 }
 
@@ -257,7 +249,9 @@ static int batch_run(struct batch *b, const struct mmu_update *r, u32 n,
 {
 	int rc = 0;
 
-	for (u32 i = 0; i < n && !rc; i++) {
+	/* A teardown left for later is finished before the next begins: there
+	 * is room for few, and what finds none is done in one go. */
+	for (u32 i = 0; i < n && !rc && !b->v->pv.deferred[0]; i++) {
 		switch (r[i].ptr & 7) {
 		case MMU_NORMAL_PT_UPDATE:
 		case MMU_PT_UPDATE_NO_TRANSLATE:
@@ -293,14 +287,13 @@ static long update_all(struct batch *b, unsigned long a[6], u32 count,
 		*done += got;
 		count -= got;
 		a[0] += got * sizeof(req[0]);
+		if (!rc && unlikely(drain_deferred(b->v)))
+			rc = -ERESTART;
 		if (!rc && count && hypercall_preempt())
 			rc = -ERESTART;
 	}
-	if (rc == 0 || rc == -ERESTART) {
-		if (unlikely(drain_deferred(b->v)))
-			rc = -ERESTART;
+	if (rc == 0 || rc == -ERESTART)
 		a[1] = count | PREEMPTED;
-	}
 	return rc;
 }
 

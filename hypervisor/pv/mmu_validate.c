@@ -393,6 +393,14 @@ void pv_defer_release_to(struct vcpu *v, struct page_info *pg)
 	page_put(pg);
 }
 
+void pv_put_table(struct page_info *pg)
+{
+	if (page_put_type(pg, true) == -ERESTART)
+		pv_defer_release(pg);
+	else
+		page_put(pg);
+}
+
 int pv_drain_deferred(struct vcpu *v)
 {
 	/* From the last: [0] is empty only when all are (drain_deferred()). */

@@ -30,14 +30,15 @@ static int pin_table(struct domain *d, mfn_t mfn, u64 type)
 	}
 	if (__atomic_fetch_or(&pg->type, PGT_PINNED, __ATOMIC_SEQ_CST) &
 	    PGT_PINNED) {
-		page_put_and_type(pg);
+		/* Unpinned meanwhile, it may be the last one. */
+		pv_put_table(pg);
 		return -EINVAL;
 	}
 	/* The teardown of d may already have been past this frame. */
 	if (unlikely(READ_ONCE(d->dying)) &&
 	    (__atomic_fetch_and(&pg->type, ~PGT_PINNED, __ATOMIC_SEQ_CST) &
 	     PGT_PINNED))
-		page_put_and_type(pg);
+		pv_put_table(pg);
 	return 0;
 }
 
@@ -53,10 +54,7 @@ static int unpin_table(struct domain *d, mfn_t mfn)
 		return -EINVAL;
 	}
 	page_put(pg); /* ours; the pin's goes now */
-	if (page_put_type(pg, true) == -ERESTART)
-		pv_defer_release(pg);
-	else
-		page_put(pg);
+	pv_put_table(pg);
 	return 0;
 }
 

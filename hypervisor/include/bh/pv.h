@@ -131,6 +131,8 @@ void pv_defer_release(struct page_info *pg);
 void pv_defer_release_to(struct vcpu *v, struct page_info *pg);
 /* 0 or -ERESTART. v is current or not running. */
 int pv_drain_deferred(struct vcpu *v);
+/* Gives back both references of a table; a big one later, piece by piece. */
+void pv_put_table(struct page_info *pg);
 /* Log-dirty: takes write permission from / gives it back to every entry of a
  * locked level-1 table. */
 void pv_l1_log_dirty(struct domain *d, struct page_info *pg, bool protect);
