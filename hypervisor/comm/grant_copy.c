@@ -119,10 +119,13 @@ long grant_op_copy(struct vcpu *v, void *arg)
 	if (!op->status && (!in_window(&src, op->source.offset, op->len) ||
 			    !in_window(&dst, op->dest.offset, op->len)))
 		op->status = GNTST_bad_copy_arg;
-	if (!op->status)
+	if (!op->status) {
 		memmove((char *)mfn_to_virt(dst.mfn) + op->dest.offset,
 			(char *)mfn_to_virt(src.mfn) + op->source.offset,
 			op->len);
+		if (unlikely(dst.d->pv.log_dirty))
+			log_dirty_mark(dst.d, dst.mfn);
+	}
 	end_release(&src);
 	end_release(&dst);
 	return 0;

@@ -311,10 +311,20 @@ static s16 unmap_begin(struct vcpu *v, struct unmap *u)
 	return GNTST_okay;
 }
 
+/* What was written through a mapping counts when it ends: until then the
+ * granter's kernel does not count on it either. */
+static void mark_dirty(const struct unmap *u)
+{
+	if (!u->ro && unlikely(u->rd->pv.log_dirty))
+		log_dirty_mark(u->rd, u->mfn);
+}
+
 static void unmap_finish(struct domain *ld, struct unmap *u)
 {
 	u16 left = u->t->flags & ~TRACK_BUSY;
 
+	if (u->host || u->dev)
+		mark_dirty(u);
 	for (int n = u->host + u->dev; n > 0; n--) {
 		drop_page(mfn_to_page(u->mfn), u->ro);
 		grant_unpin(u->rd, u->ref, u->ro);
@@ -423,6 +433,7 @@ int grant_release_mappings(struct domain *d)
 		if (!(flags & TRACK_MAPS))
 			continue;
 		if (unmap_lookup(t, &u) == GNTST_okay) {
+			mark_dirty(&u);
 			if (flags & GNTMAP_host_map)
 				grant_unpin(u.rd, u.ref, u.ro);
 			if (flags & GNTMAP_device_map) {

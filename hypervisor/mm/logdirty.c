@@ -27,6 +27,7 @@
 #include <bh/errno.h>
 #include <bh/guest_access.h>
 #include <bh/page.h>
+#include <bh/smp.h>
 #include <public/domctl.h>
 
 struct log_dirty {
@@ -36,17 +37,21 @@ struct log_dirty {
 	u32 faults, dirty; /* since the last CLEAN */
 };
 
+/* Interrupts off while it is used: other domains mark too, through grants, and
+ * d's pause does not keep them from it when it ends (smp_quiesce()). */
 void log_dirty_mark(struct domain *d, mfn_t mfn)
 {
+	unsigned long flags = irq_save(), pfn;
 	struct log_dirty *ld = READ_ONCE(d->log_dirty);
-	unsigned long pfn;
 
 	if (!ld || !frame_is_ram(mfn_x(mfn)))
-		return;
+		goto out;
 	pfn = READ_ONCE(m2p[mfn_x(mfn)]);
 	if (pfn < ld->nr && !test_bit(pfn, ld->bits) &&
 	    !test_and_set_bit(pfn, ld->bits))
 		__atomic_fetch_add(&ld->dirty, 1, __ATOMIC_RELAXED);
+out:
+	irq_restore(flags);
 }
 
 void log_dirty_fault_seen(struct domain *d, mfn_t mfn)
@@ -142,9 +147,41 @@ void log_dirty_disable(struct domain *d)
 		return;
 	d->pv.log_dirty = false;
 	walk_tables(d, false);
-	d->log_dirty = NULL;
+	WRITE_ONCE(d->log_dirty, NULL);
+	smp_quiesce(); /* nobody marks in it any more */
 	heap_free(virt_to_page(ld->bits), ld->order, true);
 	xfree(ld);
+}
+
+static unsigned long word_out(unsigned long *w, bool clean)
+{
+	return clean ? __atomic_exchange_n(w, 0, __ATOMIC_SEQ_CST)
+		     : READ_ONCE(*w);
+}
+
+#define CHUNK 32UL /* words handed out at a time */
+
+/* Copies the log to the caller's map, and begins it anew when clean: what other
+ * domains mark meanwhile is in the one or stays for the next. */
+static int hand_out(struct log_dirty *ld, gptr_t to, unsigned long nr,
+		    bool clean)
+{
+	unsigned long buf[CHUNK], bytes = DIV_ROUND_UP(nr, 8), off;
+
+	for (unsigned long w = 0; w < BITS_TO_LONGS(ld->nr); w += CHUNK) {
+		for (unsigned long i = 0; i < CHUNK; i++)
+			buf[i] = word_out(&ld->bits[w + i], clean);
+		off = w * sizeof(buf[0]);
+		if (gptr_null(to) || off >= bytes ||
+		    !copy_to_guest(gptr_add(to, off), buf,
+				   min(sizeof(buf), bytes - off)))
+			continue;
+		/* The caller has half of it: all of that is dirty again. */
+		if (clean)
+			memset(ld->bits, 0xff, off + sizeof(buf));
+		return -EFAULT;
+	}
+	return 0;
 }
 
 static long report(struct domain *d, struct xen_domctl_shadow_op *op,
@@ -152,7 +189,7 @@ static long report(struct domain *d, struct xen_domctl_shadow_op *op,
 {
 	struct log_dirty *ld = d->log_dirty;
 	unsigned long n;
-	long rc = 0;
+	long rc;
 
 	if (!ld)
 		return -EINVAL;
@@ -165,13 +202,9 @@ static long report(struct domain *d, struct xen_domctl_shadow_op *op,
 	op->stats.dirty_count = ld->dirty;
 	n = min((unsigned long)op->pages, ld->nr);
 	op->pages = n;
-	if (op->dirty_bitmap.p)
-		rc = copy_to_guest(GPTR(op->dirty_bitmap.p), ld->bits,
-				   DIV_ROUND_UP(n, 8));
-	if (clean && !rc) {
-		memset(ld->bits, 0, ld->nr / 8);
+	if (clean)
 		ld->faults = ld->dirty = 0;
-	}
+	rc = hand_out(ld, GPTR(op->dirty_bitmap.p), n, clean);
 	domain_unpause(d);
 	return rc;
 }

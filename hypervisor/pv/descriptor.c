@@ -7,6 +7,7 @@
  * mapped when first used.
  */
 #include <bh/config.h>
+#include <bh/control.h>
 #include <bh/cpuops.h>
 #include <bh/desc.h>
 #include <bh/domain.h>
@@ -148,6 +149,8 @@ long do_update_descriptor(struct vcpu *v, unsigned long a[6])
 	}
 	slot = maddr_to_virt(ma);
 	WRITE_ONCE(*slot, desc);
+	if (unlikely(v->domain->pv.log_dirty))
+		log_dirty_mark(v->domain, page_to_mfn(pg));
 	page_put_type(pg, false);
 	rc = 0;
 out:

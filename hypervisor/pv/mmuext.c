@@ -139,6 +139,8 @@ static int fill_page(struct domain *d, mfn_t dst, bool copy, mfn_t src)
 				PAGE_SIZE);
 		else
 			memset(page_to_virt(pg), 0, PAGE_SIZE);
+		if (unlikely(d->pv.log_dirty))
+			log_dirty_mark(d, dst);
 		page_put_and_type(pg);
 	}
 	if (from)
