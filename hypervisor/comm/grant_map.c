@@ -359,6 +359,10 @@ static void unmap_batch(struct vcpu *v, struct unmap *u, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		u[i].status = unmap_begin(v, &u[i]);
 		flush |= u[i].host;
+		if (u[i].status && u[i].t) {
+			unmap_finish(v->domain, &u[i]);
+			u[i].t = NULL; /* free for another try */
+		}
 	}
 	if (flush)
 		flush_domain(v->domain);

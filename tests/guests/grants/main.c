@@ -83,6 +83,129 @@ static void map_unmap(void)
 	EQ(RW(window), 0);
 }
 
+static int16_t map_at(u32 ref, u64 *window, u16 flags, u32 *handle)
+{
+	struct gnttab_map_grant_ref m = {
+		.host_addr = (u64)window,
+		.flags = GNTMAP_host_map | flags,
+		.ref = ref,
+		.dom = self,
+	};
+
+	EQ(map((u64)window, 0, UVMF_INVLPG), 0);
+	EQ(gnttab(GNTTABOP_map_grant_ref, &m, 1), 0);
+	*handle = m.handle;
+	return m.status;
+}
+
+static int16_t unmap_at(u32 handle, u64 *window)
+{
+	struct gnttab_unmap_grant_ref u = { .host_addr = (u64)window,
+					    .handle = handle };
+
+	EQ(gnttab(GNTTABOP_unmap_grant_ref, &u, 1), 0);
+	return u.status;
+}
+
+/* Nothing but its own mapping holds the frame: it can be any table. */
+static void is_unused(u64 *p)
+{
+	EQ(RO(p), 0);
+	EQ(mmuext(MMUEXT_PIN_L1_TABLE, mfn_of(p), 0), 0);
+	EQ(mmuext(MMUEXT_UNPIN_TABLE, mfn_of(p), 0), 0);
+	EQ(mmuext(MMUEXT_PIN_L2_TABLE, mfn_of(p), 0), 0);
+	EQ(mmuext(MMUEXT_UNPIN_TABLE, mfn_of(p), 0), 0);
+	EQ(RW(p), 0);
+}
+
+/* The references that an unmapping drops are those that the entry holds. */
+static void rights(void)
+{
+	u64 *data = page(), *w1 = page(), *w2 = page();
+	u32 ro, rw;
+
+	EQ(RO(data), 0);
+	grant(20, data, 0);
+	EQ(map_at(20, w1, 0, &rw), GNTST_okay);
+	/* The right to write is given back by way of the table. */
+	EQ(map((u64)w1, mfn_of(data) << 12 | PTE_P | PTE_U, UVMF_INVLPG), 0);
+	CHECK(unmap_at(rw, w1) < 0);
+	EQ(map((u64)w1, mfn_of(data) << 12 | PTE_P | PTE_U | PTE_W,
+	       UVMF_INVLPG),
+	   0);
+	EQ(unmap_at(rw, w1), GNTST_okay);
+	is_unused(data);
+
+	/* A handle for the entry of another mapping. */
+	EQ(RO(data), 0);
+	EQ(map_at(20, w1, GNTMAP_readonly, &ro), GNTST_okay);
+	EQ(map_at(20, w2, 0, &rw), GNTST_okay);
+	CHECK(unmap_at(rw, w1) < 0);
+	CHECK(mmuext(MMUEXT_PIN_L1_TABLE, mfn_of(data), 0) < 0);
+	w2[0] = 2;
+	CHECK(unmap_at(ro, w2) < 0);
+	EQ(unmap_at(rw, w2), GNTST_okay);
+	EQ(unmap_at(ro, w1), GNTST_okay);
+	is_unused(data);
+	EQ(table[20].flags & (GTF_reading | GTF_writing), 0);
+	EQ(RW(w1), 0);
+	EQ(RW(w2), 0);
+}
+
+static void replace(void)
+{
+	u64 *data = page(), *other = page(), *window = page(), *spare = page();
+	struct gnttab_unmap_and_replace r[2];
+	u32 handle, again;
+
+	other[0] = 0x0122;
+	EQ(RO(data), 0);
+	EQ(RO(other), 0);
+	grant(21, data, 0);
+	EQ(map_at(21, window, 0, &handle), GNTST_okay);
+	EQ(map((u64)spare, mfn_of(other) << 12 | PTE_P | PTE_W | PTE_U,
+	       UVMF_INVLPG),
+	   0);
+	/* Refused: the entry to move stays where it was, the handle as well. */
+	r[0] = (struct gnttab_unmap_and_replace){
+		.host_addr = (u64)other,
+		.new_addr = (u64)spare,
+		.handle = handle,
+	};
+	r[1] = r[0];
+	EQ(gnttab(GNTTABOP_unmap_and_replace, r, 2), 0);
+	CHECK(r[0].status < 0);
+	CHECK(r[1].status < 0);
+	EQ(spare[0], 0x0122);
+	spare[0] += 2;
+	CHECK(mmuext(MMUEXT_PIN_L1_TABLE, mfn_of(other), 0) < 0);
+	r[0].host_addr = (u64)window;
+	EQ(gnttab(GNTTABOP_unmap_and_replace, r, 1), 0);
+	EQ(r[0].status, GNTST_okay);
+	EQ(window[0], 0x0124);
+	window[0] += 2;
+	EQ(other[0], 0x0126);
+	CHECK(TRAPS(*(volatile u64 *)spare));
+	is_unused(data);
+	CHECK(mmuext(MMUEXT_PIN_L1_TABLE, mfn_of(other), 0) < 0);
+	EQ(RW(window), 0);
+	is_unused(other);
+	EQ(RW(spare), 0);
+	/* The handle is free, once. */
+	grant(22, data, 0);
+	EQ(RO(data), 0);
+	EQ(map_at(21, window, 0, &handle), GNTST_okay);
+	EQ(map_at(22, spare, 0, &again), GNTST_okay);
+	CHECK(handle != again);
+	EQ(unmap_at(handle, window), GNTST_okay);
+	EQ(unmap_at(again, spare), GNTST_okay);
+	EQ(table[21].flags & (GTF_reading | GTF_writing), 0);
+	EQ(table[22].flags & (GTF_reading | GTF_writing), 0);
+	is_unused(data);
+	EQ(RW(window), 0);
+	EQ(RW(spare), 0);
+}
+
 static void refusals(void)
 {
 	u64 *data = page(), *window = page();
@@ -164,6 +287,31 @@ static void copy(void)
 	EQ(table[13].flags & (GTF_reading | GTF_writing), 0);
 }
 
+/* A transitive grant by ourselves to ourselves leads nowhere: its reference is
+ * no frame number, even where it could be one. */
+static void transitive(void)
+{
+	union grant_entry_v2 *e = (union grant_entry_v2 *)table + 13;
+	u64 *a = page(), *b = page();
+	struct gnttab_copy c = {
+		.source = { .u.ref = 13, .domid = self },
+		.dest = { .u.gmfn = mfn_of(b), .domid = DOMID_SELF },
+		.len = 32,
+		.flags = GNTCOPY_source_gref,
+	};
+
+	e->transitive.hdr.domid = self;
+	e->transitive.trans_domid = self;
+	e->transitive.gref = mfn_of(a);
+	a[0] = 0x5a5a;
+	__asm__ volatile("" ::: "memory");
+	e->hdr.flags = GTF_transitive;
+	EQ(gnttab(GNTTABOP_copy, &c, 1), 0);
+	CHECK(c.status < 0);
+	EQ(b[0], 0);
+	e->hdr.flags = 0;
+}
+
 static void versions(void)
 {
 	struct gnttab_set_version v = { .version = 2 };
@@ -173,6 +321,7 @@ static void versions(void)
 	EQ(gnttab(GNTTABOP_set_version, &v, 1), 0);
 	EQ(gnttab(GNTTABOP_get_version, &g, 1), 0);
 	EQ(g.version, 2);
+	transitive();
 	v.version = 3;
 	EQ(gnttab(GNTTABOP_set_version, &v, 1), -E_INVAL);
 	v.version = 1;
@@ -187,6 +336,8 @@ void test_main(void)
 	self = 0;
 	setup();
 	map_unmap();
+	rights();
+	replace();
 	refusals();
 	copy();
 	versions();
