@@ -10,6 +10,10 @@
  *
  * Then both fight for the same entries, and at the end every frame involved
  * must be free of uses: it can be pinned at any level.
+ *
+ * At last one makes a page its GDT while the other loads a segment register from
+ * the same page as its LDT, which faults inside the hypervisor: each may wait for
+ * the other there.
  */
 #include "lib.h"
 
@@ -28,7 +32,7 @@ __asm__(".text\n"
 
 static u64 *victim, *window, *frames[8];
 static volatile bool stop, running, stopped;
-static volatile unsigned long mapped, stale, refused;
+static volatile unsigned long mapped, stale, refused, loaded;
 static char stack[16384] __attribute__((aligned(16)));
 static struct vcpu_guest_context ctx;
 
@@ -73,13 +77,26 @@ static void fight(u64 n)
 		mmuext(MMUEXT_UNPIN_TABLE, f >> 12, 0);
 }
 
-static volatile bool fighting;
+/* Our LDT is the victim for a moment. */
+static void load_from_ldt(void)
+{
+	if (mmuext(MMUEXT_SET_LDT, (u64)victim, 8))
+		return;
+	HC(__HYPERVISOR_set_segment_base, SEGBASE_GS_USER_SEL, 7);
+	HC(__HYPERVISOR_set_segment_base, SEGBASE_GS_USER_SEL, 0);
+	mmuext(MMUEXT_SET_LDT, 0, 0);
+	loaded++;
+}
+
+static volatile bool fighting, describing;
 
 static void second(void)
 {
 	running = true;
 	for (u64 n = 1; !stop; n++) {
-		if (fighting)
+		if (describing)
+			load_from_ldt();
+		else if (fighting)
 			fight(n * 5);
 		else
 			attack(n);
@@ -148,6 +165,29 @@ static void pin_and_watch(void)
 	CHECK(mapped > 0);
 }
 
+static void describe(void)
+{
+	unsigned long gdt[1] = { mfn_of(victim) }, set = 0;
+
+	EQ(RW(victim), 0);
+	memset(victim, 0, PAGE_SIZE);
+	victim[0] = 0x00cff3000000ffffUL; /* data, DPL 3 */
+	describing = true;
+	for (unsigned int i = 0; i < 1000 * ROUNDS && set < 2 * ROUNDS; i++) {
+		/* Each time it was writable before, so TLBs are flushed. */
+		if (RW(victim))
+			continue;
+		victim[1] = 0;
+		if (RO(victim) || HC(__HYPERVISOR_set_gdt, gdt, 8))
+			continue;
+		set++;
+		EQ(HC(__HYPERVISOR_set_gdt, gdt, 0), 0);
+	}
+	printk("set as a GDT %lu times, loaded as an LDT %lu\n", set, loaded);
+	CHECK(set > 0);
+	CHECK(loaded > 0);
+}
+
 void test_main(void)
 {
 	if (HC(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0) < 0)
@@ -167,6 +207,8 @@ void test_main(void)
 	fighting = true;
 	for (u64 n = 0; n < ROUNDS * 4; n++)
 		fight(n * 3);
+	fighting = false;
+	describe();
 	stop = true;
 	while (!stopped)
 		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);

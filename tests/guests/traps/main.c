@@ -152,6 +152,44 @@ static void descriptors(void)
 	EQ(RW(gdt), 0);
 }
 
+/* ---- a process with an LDT --------------------------------------------------------- */
+
+#define LDT_VA 0x40000000UL
+
+void user_ldt_code(void);
+__asm__(".text\n"
+	"user_ldt_code:\n"
+	"	mov $7, %eax\n	mov %eax, %fs\n	ud2\n");
+
+/* The table lies where only the kernel's tables lead; it is mapped when the
+ * process first loads one of its descriptors. */
+static void user_ldt(void)
+{
+	u64 *ldt = page(), *l1 = page(), *l2 = page(), *l3 = page();
+	u64 *user = page(), *stack = page();
+	const u64 *kernel = (const u64 *)start_info_ptr->pt_base;
+
+	ldt[0] = 0x00cff3000000ffffUL; /* data, DPL 3 */
+	l1[0] = mfn_of(ldt) << 12 | PTE_P | PTE_U;
+	l2[0] = mfn_of(l1) << 12 | PTE_P | PTE_U | PTE_W;
+	l3[LDT_VA >> 30] = mfn_of(l2) << 12 | PTE_P | PTE_U | PTE_W;
+	user[511] = kernel[511];
+	EQ(RO(ldt) | RO(l1) | RO(l2) | RO(l3) | RO(user), 0);
+	EQ(mmu_one(mfn_of(kernel) << 12, mfn_of(l3) << 12 | PTE_P | PTE_W), 0);
+	EQ(mmuext(MMUEXT_NEW_USER_BASEPTR, mfn_of(user), 0), 0);
+	EQ(mmuext(MMUEXT_SET_LDT, LDT_VA, 8), 0);
+	EQ(HC(__HYPERVISOR_stack_switch, FLAT_KERNEL_SS,
+	      (u64)stack + PAGE_SIZE),
+	   0);
+	CHECK(TRAPS(user_enter((u64)user_ldt_code, (u64)(stack + 64))));
+	EQ(last_trap.vector, 6); /* it came to the end */
+	ASM("mov %0, %%fs" : : "r"(0));
+	EQ(mmuext(MMUEXT_SET_LDT, 0, 0), 0);
+	EQ(mmuext(MMUEXT_NEW_USER_BASEPTR, 0, 0), 0);
+	EQ(mmu_one(mfn_of(kernel) << 12, 0), 0);
+	EQ(RW(ldt) | RW(l1) | RW(l2) | RW(l3) | RW(user), 0);
+}
+
 /* ---- frames, to the byte --------------------------------------------------------- */
 
 /* The handlers keep the frame as it lies on the stack, then go on at frame_next
@@ -234,5 +272,6 @@ void test_main(void)
 	debug_registers();
 	bases();
 	descriptors();
+	user_ldt();
 	frames();
 }
