@@ -64,7 +64,7 @@ bool domain_get(struct domain *d)
 
 void domain_put(struct domain *d)
 {
-	if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST) == 0)
+	if (d && __atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST) == 0)
 		tasklet_schedule(&d->free_tasklet);
 }
 

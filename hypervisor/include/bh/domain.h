@@ -170,7 +170,7 @@ struct domain *domain_find(domid_t id);
 /* DOMID_SELF and plain ids; takes a reference. No privilege check. */
 struct domain *domain_by_any_id(domid_t id);
 bool domain_get(struct domain *d); /* false when already at 0 */
-void domain_put(struct domain *d);
+void domain_put(struct domain *d); /* NULL: nothing to do */
 /* v with id of d, speculation-safe, or NULL. */
 struct vcpu *domain_vcpu(const struct domain *d, u32 id);
 

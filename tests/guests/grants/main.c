@@ -331,6 +331,20 @@ static void versions(void)
 	CHECK(q.nr_frames >= 1 && q.max_nr_frames >= q.nr_frames);
 }
 
+static void transfers(void)
+{
+	struct gnttab_transfer t = { .mfn = mfn_of(page()), .domid = 999 };
+
+	EQ(gnttab(GNTTABOP_transfer, &t, 1), 0);
+	EQ(t.status, GNTST_bad_domain);
+	t.domid = DOMID_SELF;
+	EQ(gnttab(GNTTABOP_transfer, &t, 1), 0);
+	EQ(t.status, GNTST_bad_domain);
+	t.domid = self;
+	EQ(gnttab(GNTTABOP_transfer, &t, 1), 0);
+	CHECK(t.status < 0);
+}
+
 void test_main(void)
 {
 	self = 0;
@@ -339,6 +353,7 @@ void test_main(void)
 	rights();
 	replace();
 	refusals();
+	transfers();
 	copy();
 	versions();
 }
