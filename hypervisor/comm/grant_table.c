@@ -82,6 +82,9 @@ void grant_unshare(struct domain *d)
 
 	if (!gt)
 		return;
+	spin_lock(&gt->lock);
+	gt->max_frames = gt->nr_frames; /* a new one would keep d for ever */
+	spin_unlock(&gt->lock);
 	unshare(gt, gt->frames, gt->nr_frames);
 	unshare(gt, gt->status, gt->nr_status);
 }
@@ -171,6 +174,8 @@ int grant_frame_get(struct domain *d, unsigned int i, bool status,
 		rc = grant_grow(
 			d, status ? (i + 1) * (STATUS_PER_FRAME / V2_PER_FRAME)
 				  : i + 1);
+	else if (gt->frames[0] == dead_frame)
+		rc = -EINVAL;
 	if (!rc)
 		*ret_mfn = virt_to_mfn(status ? gt->status[i] : gt->frames[i]);
 	spin_unlock(&gt->lock);
