@@ -33,14 +33,14 @@ bool evtchn_is_pending(const struct domain *d, const struct evtchn *c)
 {
 	if (d->evtchn.fifo)
 		return evtchn_fifo_is_pending(d, c);
-	return test_bit(c->port, d->shared->evtchn_pending);
+	return evtchn_2l_is_pending(d, c);
 }
 
 bool evtchn_is_masked(const struct domain *d, const struct evtchn *c)
 {
 	if (d->evtchn.fifo)
 		return evtchn_fifo_is_masked(d, c);
-	return test_bit(c->port, d->shared->evtchn_mask);
+	return evtchn_2l_is_masked(d, c);
 }
 
 void evtchn_clear_pending(struct domain *d, struct evtchn *c)
@@ -48,7 +48,7 @@ void evtchn_clear_pending(struct domain *d, struct evtchn *c)
 	if (d->evtchn.fifo)
 		evtchn_fifo_clear_pending(d, c);
 	else
-		clear_bit(c->port, d->shared->evtchn_pending);
+		evtchn_2l_clear_pending(d, c);
 }
 
 bool evtchn_port_valid(struct domain *d, u32 port)

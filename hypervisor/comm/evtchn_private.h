@@ -80,6 +80,9 @@ static inline void evtchn_mark_upcall(struct vcpu *v)
 /* 2-level and FIFO forms. Interrupts off for all but the set-up calls. */
 void evtchn_2l_set_pending(struct vcpu *v, struct evtchn *c);
 void evtchn_2l_unmask(struct vcpu *v, struct evtchn *c);
+bool evtchn_2l_is_pending(const struct domain *d, const struct evtchn *c);
+bool evtchn_2l_is_masked(const struct domain *d, const struct evtchn *c);
+void evtchn_2l_clear_pending(struct domain *d, struct evtchn *c);
 void evtchn_fifo_set_pending(struct vcpu *v, struct evtchn *c);
 void evtchn_fifo_unmask(struct vcpu *v, struct evtchn *c);
 bool evtchn_fifo_is_pending(const struct domain *d, const struct evtchn *c);
