@@ -61,8 +61,11 @@ bool evtchn_port_valid(struct domain *d, u32 port)
 bool evtchn_port_pending(struct domain *d, u32 port)
 {
 	const struct evtchn *c = evtchn_of(d, port);
+	unsigned long flags = irq_save(); /* it looks at the guest's pages */
+	bool is = c && evtchn_is_pending(d, c);
 
-	return c && evtchn_is_pending(d, c);
+	irq_restore(flags);
+	return is;
 }
 
 /* ---- port table -------------------------------------------------------------------- */
@@ -585,6 +588,8 @@ void evtchn_dump(struct domain *d)
 {
 	const struct evtchn *c;
 	union evtchn_bind b;
+	unsigned long flags;
+	bool pending, masked;
 
 	printk("d%u: %u ports open, %s\n", d->id, d->evtchn.nr_open,
 	       d->evtchn.fifo ? "FIFO" : "2-level");
@@ -599,8 +604,11 @@ void evtchn_dump(struct domain *d)
 			printk(" for d%u", b.dom);
 		else
 			printk(" %u", b.port);
-		printk(" -> v%u%s%s\n", c->vcpu,
-		       evtchn_is_pending(d, c) ? " pending" : "",
-		       evtchn_is_masked(d, c) ? " masked" : "");
+		flags = irq_save();
+		pending = evtchn_is_pending(d, c);
+		masked = evtchn_is_masked(d, c);
+		irq_restore(flags);
+		printk(" -> v%u%s%s\n", c->vcpu, pending ? " pending" : "",
+		       masked ? " masked" : "");
 	}
 }

@@ -16,7 +16,8 @@
  * Locking: evtchn_domain.lock guards setting up. A queue's lock (LOCK_EVTQ,
  * interrupts off) guards its tail. An event whose vCPU or priority changed is
  * moved under both queues' locks, lower address first. Setting an event takes
- * no other lock; memory is given back after smp_quiesce().
+ * no other lock and looks at nothing with interrupts on; memory is unpublished
+ * under the lock and given back after smp_quiesce().
  */
 #include "evtchn_private.h"
 
@@ -34,6 +35,7 @@ struct fifo_queue {
 
 struct evtchn_fifo_vcpu {
 	struct evtchn_fifo_control_block *cb; /* guest page; NULL: not set */
+	struct evtchn_fifo_vcpu *next;        /* evtchn_fifo_done() only */
 	struct fifo_queue queue[EVTCHN_FIFO_MAX_QUEUES];
 };
 
@@ -99,7 +101,7 @@ static void unlock_two(struct fifo_queue *a, struct fifo_queue *b)
 static void enqueue(struct vcpu *v, struct evtchn *c, event_word_t *word)
 {
 	struct domain *d = v->domain;
-	struct evtchn_fifo_vcpu *fv = v->evtchn_fifo, *ofv;
+	struct evtchn_fifo_vcpu *fv = READ_ONCE(v->evtchn_fifo), *ofv;
 	u8 prio = READ_ONCE(c->priority) & 15, old_prio;
 	struct evtchn_fifo_control_block *cb;
 	struct fifo_queue *q, *old;
@@ -114,7 +116,7 @@ static void enqueue(struct vcpu *v, struct evtchn *c, event_word_t *word)
 		old_vcpu = READ_ONCE(c->last_vcpu);
 		old_prio = READ_ONCE(c->last_priority) & 15;
 		ov = domain_vcpu(d, old_vcpu);
-		ofv = ov ? ov->evtchn_fifo : NULL;
+		ofv = ov ? READ_ONCE(ov->evtchn_fifo) : NULL;
 		old = ofv ? &ofv->queue[old_prio] : q;
 		lock_two(q, old);
 		if (likely(c->last_vcpu == old_vcpu &&
@@ -253,11 +255,11 @@ static void redeliver(struct domain *d, u32 from, u32 to, bool all)
 		c = evtchn_of(d, p);
 		if (!c)
 			break;
-		if (!c->early && !(all && evtchn_fifo_is_pending(d, c)))
-			continue;
-		c->early = false;
 		flags = irq_save();
-		evtchn_deliver(d, c);
+		if (c->early || (all && evtchn_fifo_is_pending(d, c))) {
+			c->early = false;
+			evtchn_deliver(d, c);
+		}
 		irq_restore(flags);
 	}
 }
@@ -371,25 +373,33 @@ int evtchn_fifo_set_priority(struct domain *d,
 
 void evtchn_fifo_done(struct domain *d)
 {
+	struct evtchn_fifo_vcpu *all = NULL, *fv;
 	struct evtchn_fifo_domain *f;
 	struct vcpu *v;
 
+	/* All at once: the domain may start FIFO again right behind us. */
 	spin_lock(&d->evtchn.lock);
 	f = d->evtchn.fifo;
 	WRITE_ONCE(d->evtchn.fifo, NULL);
+	for_each_vcpu(d, v) {
+		fv = v->evtchn_fifo;
+		WRITE_ONCE(v->evtchn_fifo, NULL);
+		if (!fv)
+			continue;
+		fv->next = all;
+		all = fv;
+	}
 	spin_unlock(&d->evtchn.lock);
-	if (!f)
+	if (!f && !all)
 		return;
 	smp_quiesce(); /* no sender still uses the pages */
-	for_each_vcpu(d, v) {
-		struct evtchn_fifo_vcpu *fv = v->evtchn_fifo;
-
-		v->evtchn_fifo = NULL;
-		if (fv && fv->cb)
+	while ((fv = all) != NULL) {
+		all = fv->next;
+		if (fv->cb)
 			guest_page_put(fv->cb);
 		xfree(fv);
 	}
-	for (u32 i = 0; i < f->nr_pages; i++)
+	for (u32 i = 0; f && i < f->nr_pages; i++)
 		guest_page_put(f->page[i]);
 	xfree(f);
 }
