@@ -209,14 +209,23 @@ void evtchn_free(struct domain *d)
 
 int evtchn_reset(struct domain *d)
 {
+	struct evtchn_domain *e = &d->evtchn;
 	struct vcpu *v;
 
-	for (u32 port = 1; port < READ_ONCE(d->evtchn.nr_valid); port++)
+	/* Two at once share the place and hurry each other. */
+	for (u32 port = max(READ_ONCE(e->next_reset), 1U);
+	     port < READ_ONCE(e->nr_valid); port++) {
 		(void)evtchn_close(d, port, false);
+		if (!(port & 31) && hypercall_preempt()) {
+			WRITE_ONCE(e->next_reset, port + 1);
+			return -ERESTART;
+		}
+	}
+	WRITE_ONCE(e->next_reset, 0);
 	evtchn_fifo_done(d);
-	spin_lock(&d->evtchn.lock);
-	d->evtchn.lowest_free = 1;
-	spin_unlock(&d->evtchn.lock);
+	spin_lock(&e->lock);
+	e->lowest_free = 1;
+	spin_unlock(&e->lock);
 	for_each_vcpu(d, v)
 		memset(v->virq_port, 0, sizeof(v->virq_port));
 	return 0;

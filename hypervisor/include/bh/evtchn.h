@@ -25,6 +25,7 @@ struct evtchn_domain {
 	u32 lowest_free; /* no free port below it */
 	u32 nr_open;     /* ports not free, for debugging keys */
 	u32 next_close;  /* progress of evtchn_destroy() */
+	u32 next_reset;  /* progress of evtchn_reset() */
 	u32 nr_polling;  /* vCPUs in SCHEDOP_poll; atomic */
 	DECLARE_BITMAP(poll_mask, MAX_VCPUS);
 };
@@ -33,7 +34,7 @@ int evtchn_vcpu_init(struct vcpu *v);
 /* Closes everything; preemptible: 0 or -ERESTART. */
 int evtchn_destroy(struct domain *d);
 void evtchn_free(struct domain *d); /* after the last reference */
-int evtchn_reset(struct domain *d);
+int evtchn_reset(struct domain *d); /* preemptible too */
 /* Any context, interrupts off allowed. */
 void evtchn_send_virq(struct vcpu *v, u32 virq); /* per-vCPU VIRQs */
 void evtchn_send_global_virq(u32 virq); /* to its handler domain (dom0) */
