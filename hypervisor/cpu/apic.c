@@ -208,6 +208,10 @@ void lapic_timer_init(void)
 	wr(REG_TMICT, 0);
 }
 
+/* Times come from guests: the past is now, and beyond 18 years the sums below
+ * would overflow. An interrupt that early is only programmed again. */
+#define TIMER_LAST ((s_time_t)1 << 59)
+
 void lapic_timer_set(s_time_t t)
 {
 	s_time_t delta;
@@ -220,6 +224,8 @@ void lapic_timer_set(s_time_t t)
 			wr(REG_TMICT, 0);
 		return;
 	}
+	t = max(t, (s_time_t)0);
+	t = min(t, TIMER_LAST);
 	if (use_deadline) {
 		u64 tsc = stime_to_tsc(t);
 
