@@ -9,7 +9,7 @@
  * page table loaded, and work while the vCPU is in user mode, where the
  * kernel's addresses are not mapped.
  *
- * Writers run with interrupts off and take no lock: an area that is replaced is
+ * Writing takes no lock but turns interrupts off: an area that is replaced is
  * unpublished, and its frames are given back after smp_quiesce().
  */
 #include <bh/cpuops.h>
@@ -89,11 +89,12 @@ int guest_area_set(struct guest_area *ga, gptr_t p, unsigned int len)
 void guest_area_write(const struct guest_area *ga, const void *src,
 		      unsigned int off, unsigned int len)
 {
+	unsigned long flags = irq_save();
 	char *to = READ_ONCE(ga->va[0]);
 	unsigned int n;
 
 	if (!to)
-		return;
+		goto out;
 	if (off < ga->len[0]) {
 		n = min(len, ga->len[0] - off);
 		/* Whole words: the guest may read while we write. */
@@ -111,4 +112,6 @@ void guest_area_write(const struct guest_area *ga, const void *src,
 	}
 	if (len && ga->va[1] && off + len <= ga->len[1])
 		memcpy((char *)ga->va[1] + off, src, len);
+out:
+	irq_restore(flags);
 }
