@@ -160,12 +160,13 @@ static void unshare_info(struct domain *d);
 /* Everything but the reference to the domain's own table entry. */
 static void domain_free(struct domain *d)
 {
-	for (u32 i = 0; d->vcpu && i < d->max_vcpus; i++)
-		if (d->vcpu[i])
-			vcpu_free(d->vcpu[i]);
+	/* First: what these timers call goes through the vCPUs. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(d->watchdog); i++)
 		timer_kill(&d->watchdog[i]);
 	sched_domain_done(d);
+	for (u32 i = 0; d->vcpu && i < d->max_vcpus; i++)
+		if (d->vcpu[i])
+			vcpu_free(d->vcpu[i]);
 	pirq_domain_done(d);
 	grant_done(d);
 	evtchn_free(d);
