@@ -112,6 +112,7 @@ void timer_kill(struct timer *t)
 {
 	struct timer_cpu *tc;
 	unsigned long flags;
+	unsigned int cpu;
 
 	if (!t->fn)
 		return; /* never initialised */
@@ -120,8 +121,12 @@ void timer_kill(struct timer *t)
 		remove(tc, t);
 	t->dead = true;
 	spin_unlock_irqrestore(&tc->lock, flags);
-	while (READ_ONCE(tc->running) == t && tc != this_cpu()->timers)
-		cpu_relax();
+	/* Its handler may run where the timer was before it moved. */
+	for_each_online_cpu(cpu) {
+		tc = timers_of(cpu);
+		while (READ_ONCE(tc->running) == t && tc != this_cpu()->timers)
+			cpu_relax();
+	}
 }
 
 void timer_migrate(struct timer *t, unsigned int cpu)
