@@ -328,7 +328,13 @@ static void life(bool again)
 	EQ(table[23].flags & (GTF_reading | GTF_writing), 0);
 	EQ(table[21].flags & (GTF_reading | GTF_writing), 0);
 
-	domu_info(&u, &info);
+	/* It has finished, and goes down right after. */
+	for (int i = 0; i < 300; i++) {
+		domu_info(&u, &info);
+		if (info.flags & XEN_DOMINF_shutdown)
+			break;
+		sleep_ms(10);
+	}
 	CHECK(info.flags & XEN_DOMINF_shutdown);
 	EQ(info.flags >> XEN_DOMINF_shutdownshift & 255, SHUTDOWN_suspend);
 	CHECK(info.tot_pages <= 400);
