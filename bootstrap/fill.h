@@ -33,6 +33,14 @@ bool import_is_qcow2(const char *file);
 /* Sum of what is in the archive, to size the volume. */
 int import_measure(const char *file, uint64_t *ret_bytes);
 
+/*
+ * Makes or finds mnt/boot. The image's files are there already, and nothing was
+ * entered: a link in its place would be followed on the host.
+ */
+int import_boot_dir(const char *mnt, char **ret);
+/* Like cp -a; what is in the way is replaced, never written through. */
+int import_copy_tree(const char *from, const char *to);
+
 /* What every guest made by us gets: ready mark, growth, first boot menu. */
 int fill_guest_tools(const char *mnt);
 int fill_boot_menu(const char *mnt, const char *uuid);

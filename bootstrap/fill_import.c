@@ -337,13 +337,17 @@ int fill_tar(const char *mnt, void *arg)
 	return r < 0 ? r : finish(mnt, f);
 }
 
-static int copy_tree(const char *from, const char *to)
+int import_copy_tree(const char *from, const char *to)
 {
 	_cleanup_free_ char *src = bh_asprintf("%s/.", from);
-	const char *av[] = {
-		"cp", "-a", "--one-file-system", "--reflink=never", src,
-		to,   NULL
-	};
+	const char *av[] = { "cp",
+			     "-a",
+			     "--one-file-system",
+			     "--reflink=never",
+			     "--remove-destination",
+			     src,
+			     to,
+			     NULL };
 	_cleanup_free_ char *err = NULL;
 
 	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err))
@@ -352,21 +356,37 @@ static int copy_tree(const char *from, const char *to)
 	return 0;
 }
 
+int import_boot_dir(const char *mnt, char **ret)
+{
+	_cleanup_free_ char *dir = bh_asprintf("%s/boot", mnt);
+	struct stat st;
+
+	if (!dir)
+		return oom();
+	if (mkdir(dir, 0755) < 0 &&
+	    (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode)))
+		return fail(
+			VMB_SOURCE,
+			"the image has a boot partition, but its /boot is not a directory");
+	*ret = TAKE_PTR(dir);
+	return 0;
+}
+
 int fill_image(const char *mnt, void *arg)
 {
 	const struct fill_import *f = arg;
 	struct image img = { 0 };
-	_cleanup_free_ char *boot_to = bh_asprintf("%s/boot", mnt);
+	_cleanup_free_ char *boot_to = NULL;
 	int r = image_mount(f->file, &img);
 
 	if (r < 0)
 		return r;
 	progress("copying files", 20);
-	r = copy_tree(img.root, mnt);
-	if (r >= 0 && img.boot && boot_to) {
-		(void)mkdir(boot_to, 0755);
-		r = copy_tree(img.boot, boot_to);
-	}
+	r = import_copy_tree(img.root, mnt);
+	if (r >= 0 && img.boot)
+		r = import_boot_dir(mnt, &boot_to);
+	if (r >= 0 && img.boot)
+		r = import_copy_tree(img.boot, boot_to);
 	image_umount(&img);
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "conf.h"
+#include "fill.h"
 #include "guest.h"
 #include "identity.h"
 #include "inguest.h"
@@ -503,6 +504,44 @@ static void journal_of_the_living_is_left_alone(void **s __unused_arg)
 	journal_abort(&j);
 }
 
+static void boot_of_an_image_is_no_link(void **s __unused_arg)
+{
+	_cleanup_free_ char *mnt = state_path("image"), *dir = NULL;
+	_cleanup_free_ char *boot = state_path("image/boot");
+
+	assert_true(bh_mkdir_p(mnt, 0755) >= 0);
+	assert_int_equal(symlink(root, boot), 0);
+	assert_int_equal(import_boot_dir(mnt, &dir), -VMB_SOURCE);
+	assert_null(dir);
+	assert_int_equal(unlink(boot), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(import_boot_dir(mnt, &dir), 0);
+		assert_string_equal(dir, boot);
+		free(dir);
+		dir = NULL;
+	}
+	assert_int_equal(rmdir(boot), 0);
+}
+
+static void copying_an_image_follows_no_link(void **s __unused_arg)
+{
+	_cleanup_free_ char *from = state_path("from"), *to = state_path("to");
+	_cleanup_free_ char *new = state_path("from/x");
+	_cleanup_free_ char *link = state_path("to/x");
+	_cleanup_free_ char *host = bh_asprintf("%s/host", root), *text = NULL;
+	struct stat st;
+
+	assert_true(bh_mkdir_p(from, 0755) >= 0 && bh_mkdir_p(to, 0755) >= 0);
+	assert_int_equal(bh_fill_file(host, "host", 4, 0600), 0);
+	assert_int_equal(bh_fill_file(new, "image", 5, 0600), 0);
+	assert_int_equal(symlink(host, link), 0);
+	assert_int_equal(import_copy_tree(from, to), 0);
+	assert_true(bh_read_file(host, 64, &text, NULL) >= 0);
+	assert_string_equal(text, "host");
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+}
+
 static void torn_journal_line_is_ignored(void **s __unused_arg)
 {
 	_cleanup_free_ char *p = state_path("journal/guest.t");
@@ -547,6 +586,8 @@ int main(void)
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),
 		cmocka_unit_test(torn_journal_line_is_ignored),
+		cmocka_unit_test(boot_of_an_image_is_no_link),
+		cmocka_unit_test(copying_an_image_follows_no_link),
 	};
 
 	return cmocka_run_group_tests_name("bootstrap", tests, enter, leave);
