@@ -178,7 +178,7 @@ static int import(int argc, char **argv)
 	struct topts o = { 0 };
 	_cleanup_free_ char *raw = NULL;
 	struct fill_import f = { .uuid = &t.uuid };
-	struct tmpl_make m = { .t = &t, .arg = &f };
+	struct tmpl_make m = { .t = &t, .arg = &f, .untrusted = true };
 	struct stat st;
 	int r = parse(argc, argv, &o);
 

@@ -14,6 +14,7 @@
 
 #include "bhctl.h"
 #include "cmd.h"
+#include "fill.h"
 #include "fs.h"
 #include "journal.h"
 #include "lock.h"
@@ -203,7 +204,7 @@ static struct archive *open_guest(const char *file)
 {
 	struct archive *a = archive_read_new();
 
-	archive_read_support_filter_all(a);
+	import_filters(a);
 	archive_read_support_format_tar(a);
 	if (archive_read_open_filename(a, file, 1 << 16) == ARCHIVE_OK)
 		return a;

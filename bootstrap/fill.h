@@ -30,6 +30,9 @@ int fill_image(const char *mnt, void *fill_import);
 /* True if the file is a disk or file-system image, not an archive. */
 bool import_is_image(const char *file);
 bool import_is_qcow2(const char *file);
+struct archive;
+/* The compressions of an archive that is read. */
+void import_filters(struct archive *a);
 /* Sum of what is in the archive, to size the volume. */
 int import_measure(const char *file, uint64_t *ret_bytes);
 

@@ -196,7 +196,7 @@ struct fill_job {
 static int fill_fn(void *arg)
 {
 	struct fill_job *j = arg;
-	int r = guestfs_mount(j->dev, j->m->t->fstype, false, false);
+	int r = guestfs_mount(j->dev, j->m->t->fstype, false, j->m->untrusted);
 
 	if (r < 0)
 		return r;

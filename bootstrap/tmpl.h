@@ -44,5 +44,6 @@ struct tmpl_make {
 	uint64_t bytes;
 	tmpl_fill_fn fill;
 	void *arg;
+	bool untrusted; /* nothing in it may run, be set-id or a device */
 };
 int tmpl_make(struct tmpl_make *m);

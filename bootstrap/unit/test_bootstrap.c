@@ -504,6 +504,25 @@ static void journal_of_the_living_is_left_alone(void **s __unused_arg)
 	journal_abort(&j);
 }
 
+/* libarchive would run lrzip for it: after chroot, what a layer calls so. */
+static void no_program_unpacks_an_archive(void **s __unused_arg)
+{
+	static const char lrz[64] = "LRZI\0\6";
+	_cleanup_free_ char *bin = bh_asprintf("%s/lrzip", root);
+	_cleanup_free_ char *file = bh_asprintf("%s/x.tar.lrz", root);
+	_cleanup_free_ char *script =
+		bh_asprintf("#!/bin/sh\n: >%s/ran\n", root);
+	_cleanup_free_ char *path = strdup(getenv("PATH"));
+	uint64_t bytes;
+
+	assert_int_equal(bh_fill_file(bin, script, strlen(script), 0755), 0);
+	assert_int_equal(bh_fill_file(file, lrz, sizeof(lrz), 0600), 0);
+	setenv("PATH", root, 1);
+	assert_int_equal(import_measure(file, &bytes), -VMB_SOURCE);
+	setenv("PATH", path, 1);
+	assert_false(there("ran"));
+}
+
 static void boot_of_an_image_is_no_link(void **s __unused_arg)
 {
 	_cleanup_free_ char *mnt = state_path("image"), *dir = NULL;
@@ -586,6 +605,7 @@ int main(void)
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),
 		cmocka_unit_test(torn_journal_line_is_ignored),
+		cmocka_unit_test(no_program_unpacks_an_archive),
 		cmocka_unit_test(boot_of_an_image_is_no_link),
 		cmocka_unit_test(copying_an_image_follows_no_link),
 	};
