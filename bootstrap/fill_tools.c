@@ -50,9 +50,11 @@ static int install_tools(const char *helper, size_t n)
 	if (lstat("/etc/systemd/system", &st) < 0)
 		return 0;
 	(void)mkdir("/usr/lib/bulkhead", 0755);
+	/* Anew: what is there may be a pipe, or a link to something. */
+	(void)unlink("/usr/lib/bulkhead/guest-ready");
 	{
 		_cleanup_close_ int fd = open("/usr/lib/bulkhead/guest-ready",
-					      O_WRONLY | O_CREAT | O_TRUNC |
+					      O_WRONLY | O_CREAT | O_EXCL |
 						      O_NOFOLLOW | O_CLOEXEC,
 					      0755);
 
