@@ -129,15 +129,17 @@ static int build(int argc, char **argv)
 static int to_raw(const char *file, char **ret)
 {
 	_cleanup_free_ char *raw = state_path("import.%d.raw", (int)getpid());
-	const char *av[] = {
-		"qemu-img", "convert", "-O", "raw", file, raw, NULL
-	};
+	const char *av[] = { "qemu-img", "convert", "-f", "qcow2", "-O",
+			     "raw",      file,      raw,  NULL };
 	_cleanup_free_ char *err = NULL;
 	_cleanup_free_ char *dir = state_path(".");
 	int rc;
 
 	if (!raw || !dir || bh_mkdir_p(dir, 0755) < 0)
 		return oom();
+	rc = import_check_qcow2(file);
+	if (rc < 0)
+		return rc;
 	progress("unpacking the image", 5);
 	rc = bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err);
 	if (rc == 127)

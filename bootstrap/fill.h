@@ -30,6 +30,11 @@ int fill_image(const char *mnt, void *fill_import);
 /* True if the file is a disk or file-system image, not an archive. */
 bool import_is_image(const char *file);
 bool import_is_qcow2(const char *file);
+/*
+ * Such an image can name other files that belong to it, any file of the host,
+ * and qemu-img would copy from them: it must be complete in itself.
+ */
+int import_check_qcow2(const char *file);
 struct archive;
 /* The compressions of an archive that is read. */
 void import_filters(struct archive *a);

@@ -504,6 +504,28 @@ static void journal_of_the_living_is_left_alone(void **s __unused_arg)
 	journal_abort(&j);
 }
 
+static void qcow2_names_no_other_file(void **s __unused_arg)
+{
+	static const struct {
+		size_t at;
+		char byte;
+		int r;
+	} cases[] = { { 0, 'Q', 0 },
+		      { 15, 112, -VMB_SOURCE }, /* a backing file */
+		      { 79, 4, -VMB_SOURCE },   /* an external data file */
+		      { 79, 1, 0 } };           /* just not closed cleanly */
+	_cleanup_free_ char *file = bh_asprintf("%s/x.qcow2", root);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char h[112] = "QFI\xfb\0\0\0\3";
+
+		h[cases[i].at] = cases[i].byte;
+		assert_int_equal(bh_fill_file(file, h, sizeof(h), 0600), 0);
+		assert_true(import_is_qcow2(file));
+		assert_int_equal(import_check_qcow2(file), cases[i].r);
+	}
+}
+
 /* libarchive would run lrzip for it: after chroot, what a layer calls so. */
 static void no_program_unpacks_an_archive(void **s __unused_arg)
 {
@@ -605,6 +627,7 @@ int main(void)
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),
 		cmocka_unit_test(torn_journal_line_is_ignored),
+		cmocka_unit_test(qcow2_names_no_other_file),
 		cmocka_unit_test(no_program_unpacks_an_archive),
 		cmocka_unit_test(boot_of_an_image_is_no_link),
 		cmocka_unit_test(copying_an_image_follows_no_link),
