@@ -297,8 +297,8 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 		if (r < 0)
 			return r;
 	}
-	if (streq(g->boot, "host") && g->kernel &&
-	    access(g->kernel, R_OK) < 0) {
+	if (!streq(g->boot, "disk") &&
+	    (!g->kernel || access(g->kernel, R_OK) < 0)) {
 		_cleanup_free_ char *extra = TAKE_PTR(g->extra);
 
 		free(g->kernel);
@@ -310,6 +310,7 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 				   : "");
 		if (r < 0)
 			return r;
+		note("guest %s boots %s", name, g->kernel);
 	}
 	for (size_t i = 0; i < g->n_nics; i++)
 		if (guest_mac_taken(g->nics[i].mac, name))
@@ -358,6 +359,8 @@ int cmd_import(int argc, char **argv)
 	if (access(argv[optind], R_OK) < 0)
 		return fail(VMB_MISSING, "cannot read %s: %m", argv[optind]);
 	r = read_meta(argv[optind], &g);
+	if (r >= 0)
+		r = guest_check_foreign(&g);
 	if (r < 0)
 		return r;
 	name = strdup(argc - optind == 2 ? argv[optind + 1] : g.name);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "initrd.h"
+#include "names.h"
 
 void guest_done(struct guest *g)
 {
@@ -165,12 +166,16 @@ static void parse_nic(json_object *o, struct nic *n)
 	n->dhcp = get_num(o, "dhcp");
 	n->none = get_num(o, "none");
 	n->vlan = (unsigned int)get_num(o, "vlan");
-	if (json_object_object_get_ex(o, "dns", &dns))
-		for (size_t i = 0; i < json_object_array_length(dns); i++)
-			(void)strv_add(
-				&n->dns,
-				json_object_get_string(
-					json_object_array_get_idx(dns, i)));
+	if (!json_object_object_get_ex(o, "dns", &dns) ||
+	    !json_object_is_type(dns, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(dns); i++) {
+		const char *s = json_object_get_string(
+			json_object_array_get_idx(dns, i));
+
+		if (s)
+			(void)strv_add(&n->dns, s);
+	}
 }
 
 int guest_parse(const char *json, struct guest *g)
@@ -198,7 +203,8 @@ int guest_parse(const char *json, struct guest *g)
 	g->swap = (uint64_t)get_num(o, "swap");
 	g->vcpus = (unsigned int)get_num(o, "vcpus");
 	g->thin = get_num(o, "thin");
-	if (json_object_object_get_ex(o, "nics", &nics))
+	if (json_object_object_get_ex(o, "nics", &nics) &&
+	    json_object_is_type(nics, json_type_array))
 		for (size_t i = 0;
 		     i < json_object_array_length(nics) && g->n_nics < MAX_NICS;
 		     i++)
@@ -208,6 +214,74 @@ int guest_parse(const char *json, struct guest *g)
 	if (!g->name || !g->vg || !g->boot) {
 		guest_done(g);
 		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_nic(const struct nic *n)
+{
+	struct nic c = { 0 };
+	int r = nic_set(&c, "bridge", n->bridge);
+
+	if (r >= 0)
+		r = n->mac ? nic_set(&c, "mac", n->mac) : -VMB_SOURCE;
+	if (r >= 0 && n->ip4)
+		r = nic_set(&c, "ip", n->ip4);
+	if (r >= 0 && n->ip6)
+		r = nic_set(&c, "ip6", n->ip6);
+	if (r >= 0 && n->gw4)
+		r = nic_set(&c, "gateway", n->gw4);
+	if (r >= 0 && n->gw6)
+		r = nic_set(&c, "gateway", n->gw6);
+	for (size_t i = 0; r >= 0 && i < n->dns.n; i++)
+		r = nic_set(&c, "dns", n->dns.v[i]);
+	nic_done(&c);
+	return n->vlan > 4094 ? -VMB_SOURCE : r;
+}
+
+/* What guest_choose_kernel() may have chosen, here or on a host like this. */
+static bool is_for_guests(const char *path)
+{
+	static const char *const dirs[] = { "/usr/lib/bulkhead/kernels/",
+					    "/usr/lib/grub-xen/",
+					    "/boot/vmlinuz-" };
+	_cleanup_free_ char *initrds = state_path("initrd/");
+
+	if (strstr(path, "..") || !initrds)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (bh_startswith(path, dirs[i]))
+			return true;
+	return bh_startswith(path, initrds);
+}
+
+int guest_check_foreign(struct guest *g)
+{
+	int r = 0;
+
+	if (!streq(g->boot, "host") && !streq(g->boot, "disk") &&
+	    !streq(g->boot, "pvgrub"))
+		return fail(VMB_SOURCE, "boot mode \"%s\" is not known",
+			    g->boot);
+	if (!g->vcpus || g->vcpus > 128 || g->memory < 8ull << 20)
+		return fail(VMB_SOURCE, "a guest of %u vcpus and %s of memory",
+			    g->vcpus, fmt_size(g->memory));
+	if (!g->uuid || strlen(g->uuid) != 36 ||
+	    strspn(g->uuid, "0123456789abcdefABCDEF-") != 36)
+		return fail(VMB_SOURCE, "uuid \"%s\" is none",
+			    g->uuid ? g->uuid : "");
+	if (g->hostname)
+		r = name_check_hostname(g->hostname);
+	for (size_t i = 0; r >= 0 && i < g->n_nics; i++)
+		r = check_nic(&g->nics[i]);
+	if (r < 0)
+		return r;
+	if (streq(g->boot, "disk") ||
+	    (g->kernel && !is_for_guests(g->kernel)) ||
+	    (g->ramdisk && !is_for_guests(g->ramdisk))) {
+		free(g->kernel);
+		free(g->ramdisk);
+		g->kernel = g->ramdisk = NULL;
 	}
 	return 0;
 }

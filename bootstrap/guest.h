@@ -34,6 +34,12 @@ bool guest_exists(const char *name);
 /* Fails if there is no such guest, or it is not vm-bootstrap's. */
 int guest_load(const char *name, struct guest *ret);
 int guest_parse(const char *json, struct guest *ret);
+/*
+ * For one that came in a file: what it says is held to the rules of the command
+ * line, and of the host's files it may only name kernels and initrds made for
+ * guests; others are forgotten, to be chosen anew. Fails aloud.
+ */
+int guest_check_foreign(struct guest *g);
 char *guest_to_json(const struct guest *g);
 char *guest_to_cfg(const struct guest *g);
 /* Names of all guests that have a state file. */

@@ -403,6 +403,55 @@ static void guest_files(void **s __unused_arg)
 	guest_done(&g);
 }
 
+/* A guest in a file; what is in the fields varies. */
+#define FOREIGN(boot, files, nic)                                                      \
+	"{\"name\":\"a\",\"vg\":\"v\",\"boot\":\"" boot "\",\"vcpus\":1,"              \
+	"\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\",\"memory\":99999999," files \
+	",\"nics\":[{\"bridge\":\"br0\",\"mac\":"                                      \
+	"\"00:16:3e:01:02:03\"" nic "}]}"
+
+static void guests_in_files_are_strangers(void **s __unused_arg)
+{
+	static const struct {
+		const char *json;
+		bool ok, keeps;
+	} cases[] = {
+		{ FOREIGN("host", "\"kernel\":\"/boot/vmlinuz-6\"", ""), true,
+		  true },
+		{ FOREIGN("host",
+			  "\"kernel\":\"/usr/lib/bulkhead/kernels/6/vmlinuz\","
+			  "\"ramdisk\":\"/etc/shadow\"",
+			  ""),
+		  true, false },
+		{ FOREIGN("pvgrub", "\"kernel\":\"/etc/shadow\"", ""), true,
+		  false },
+		{ FOREIGN("host",
+			  "\"kernel\":\"/boot/vmlinuz-/../../etc/shadow\"", ""),
+		  true, false },
+		{ FOREIGN("magic", "\"kernel\":\"/boot/vmlinuz-6\"", ""), false,
+		  false },
+		{ FOREIGN("disk", "\"extra\":\"x\"",
+			  ",\"bridge\":\"br0,vifname=eth0\""),
+		  false, false },
+		{ FOREIGN("disk", "\"extra\":\"x\"", ",\"mac\":\"x\""), false,
+		  false },
+		{ FOREIGN("disk", "\"extra\":\"x\"",
+			  ",\"dns\":[\"1.1.1.1\\nx\",null]"),
+		  false, false },
+		{ FOREIGN("disk", "\"hostname\":\"a b\"", ""), false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct guest g = { 0 };
+
+		assert_int_equal(guest_parse(cases[i].json, &g), 0);
+		assert_int_equal(guest_check_foreign(&g) >= 0, cases[i].ok);
+		if (cases[i].ok)
+			assert_int_equal(g.kernel != NULL, cases[i].keeps);
+		guest_done(&g);
+	}
+}
+
 /* One journalled operation: makes file A, then publishes B from B.new. */
 static int operate(void)
 {
@@ -624,6 +673,7 @@ int main(void)
 		cmocka_unit_test(key_files),
 		cmocka_unit_test(lvm_reports),
 		cmocka_unit_test(guest_files),
+		cmocka_unit_test(guests_in_files_are_strangers),
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),
 		cmocka_unit_test(torn_journal_line_is_ignored),
