@@ -243,12 +243,13 @@ static int forget(struct journal *j)
 /* Carries out what the journal says; keeps it if something could not be. */
 static int settle(struct journal *j)
 {
-	int r = 0;
+	int first = 0;
 
 	for (size_t k = 0; k < j->n; k++) {
 		size_t i = j->committed ? k : j->n - 1 - k;
 		struct record *rec = &j->rec[i];
 		const char *want = j->committed ? "redo" : "undo";
+		int r;
 
 		if (rec->n < 2 || !streq(rec->w[0], want))
 			continue;
@@ -256,8 +257,10 @@ static int settle(struct journal *j)
 		/* Undo goes on as far as it can; redo steps build up. */
 		if (r < 0 && j->committed)
 			return r;
+		if (r < 0 && first == 0)
+			first = r;
 	}
-	return r < 0 ? r : forget(j);
+	return first < 0 ? first : forget(j);
 }
 
 int journal_commit(struct journal **jp)

@@ -632,6 +632,25 @@ static void copying_an_image_follows_no_link(void **s __unused_arg)
 	assert_true(S_ISREG(st.st_mode));
 }
 
+/* What is undone last succeeds; what failed before it is tried again. */
+static void failed_undo_keeps_the_journal(void **s __unused_arg)
+{
+	_cleanup_free_ char *p = state_path("journal/guest.f");
+	_cleanup_free_ char *dir = bh_asprintf("%s/D", root);
+	_cleanup_free_ char *text =
+		bh_asprintf("bulkhead-journal 1 create\nundo unlink %s/none\n"
+			    "undo unlink %s\n",
+			    root, dir);
+
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(bh_fill_file(p, text, strlen(text), 0600), 0);
+	assert_int_equal(journal_recover_all(NULL, NULL), -VMB_FAILED);
+	assert_int_equal(access(p, F_OK), 0);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(journal_recover_all(NULL, NULL), 0);
+	assert_true(access(p, F_OK) < 0);
+}
+
 static void torn_journal_line_is_ignored(void **s __unused_arg)
 {
 	_cleanup_free_ char *p = state_path("journal/guest.t");
@@ -677,6 +696,7 @@ int main(void)
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),
 		cmocka_unit_test(torn_journal_line_is_ignored),
+		cmocka_unit_test(failed_undo_keeps_the_journal),
 		cmocka_unit_test(qcow2_names_no_other_file),
 		cmocka_unit_test(no_program_unpacks_an_archive),
 		cmocka_unit_test(boot_of_an_image_is_no_link),
