@@ -82,6 +82,13 @@ int fs_probe(const char *dev, char **ret_type, char **ret_uuid)
 	return 0;
 }
 
+bool fs_is_known(const char *type)
+{
+	return type && (streq(type, "ext2") || streq(type, "ext3") ||
+			streq(type, "ext4") || streq(type, "xfs") ||
+			streq(type, "btrfs"));
+}
+
 int fs_check_type(const char *type)
 {
 	static const struct {

@@ -5,10 +5,13 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* type and uuid are malloc'd; type NULL if nothing is recognised. */
 int fs_probe(const char *dev, char **ret_type, char **ret_uuid);
+/* ext2 to ext4, xfs, btrfs: what may be mounted here though a guest chose it. */
+bool fs_is_known(const char *type);
 /* Fails with the list of what is supported. */
 int fs_check_type(const char *type);
 int fs_make(const char *dev, const char *type, const char *uuid,

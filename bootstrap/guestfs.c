@@ -135,8 +135,9 @@ static int grow_fn(void *arg)
 
 	if (r < 0)
 		return r;
-	if (!type)
-		return 0; /* not a file system we know: the volume has grown */
+	/* The guest's own choice: the volume has grown, the rest is its own. */
+	if (!fs_is_known(type))
+		return 0;
 	r = guestfs_mount(dev, type, false, true);
 	if (r < 0)
 		return r;
@@ -150,8 +151,10 @@ int guestfs_grow(const char *dev)
 
 	if (fs_probe(dev, &type, NULL) < 0)
 		return -VMB_FAILED;
-	if (!type || fs_repair(dev, type) < 0)
-		return type ? -VMB_FAILED : 0;
+	if (!fs_is_known(type))
+		return 0;
+	if (fs_repair(dev, type) < 0)
+		return -VMB_FAILED;
 	return ns_run(grow_fn, (void *)(uintptr_t)dev);
 }
 

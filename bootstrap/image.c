@@ -12,6 +12,7 @@
 #include <bulkhead/run.h>
 
 #include "fill.h"
+#include "fs.h"
 #include "guestfs.h"
 #include "inguest.h"
 
@@ -104,12 +105,6 @@ static int partitions(const char *file, struct part *parts, unsigned int *n)
 	return 0;
 }
 
-static bool is_linux_fs(const char *type)
-{
-	return bh_startswith(type, "ext") || streq(type, "xfs") ||
-	       streq(type, "btrfs");
-}
-
 bool import_is_image(const char *file)
 {
 	struct part parts[MAX_PART];
@@ -119,7 +114,7 @@ bool import_is_image(const char *file)
 		return true;
 	(void)partitions(file, parts, &n);
 	for (unsigned int i = 0; i < n; i++)
-		if (is_linux_fs(parts[i].type))
+		if (fs_is_known(parts[i].type))
 			return true;
 	return false;
 }
@@ -153,7 +148,7 @@ int image_mount(const char *file, struct image *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	for (unsigned int i = 0; r >= 0 && i < n && !ret->root; i++) {
-		if (!is_linux_fs(parts[i].type) ||
+		if (!fs_is_known(parts[i].type) ||
 		    mount_part(file, &parts[i], DIR_ROOT) < 0)
 			continue;
 		if (access(DIR_ROOT "/etc/os-release", F_OK) == 0 ||
@@ -172,7 +167,7 @@ int image_mount(const char *file, struct image *ret)
 			    "%s: no partition holds a Linux root file system",
 			    file);
 	for (unsigned int i = 0; r >= 0 && i < n && !ret->boot; i++) {
-		if (i == root || !is_linux_fs(parts[i].type) ||
+		if (i == root || !fs_is_known(parts[i].type) ||
 		    mount_part(file, &parts[i], DIR_BOOT) < 0)
 			continue;
 		if (access(DIR_BOOT "/grub", F_OK) == 0 ||
