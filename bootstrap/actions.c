@@ -129,7 +129,31 @@ static int do_lv_extend(const char *const *a)
 	return r;
 }
 
-/* VG LV OWNER: grow the file system in it to the volume's size */
+/* By a guest, that is: udev and the like let go of it within seconds. */
+static int in_use(const char *vg, const char *lv)
+{
+	struct timespec nap = { 0, 200 * 1000 * 1000 };
+
+	for (int i = 0; i < 15; i++) {
+		struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
+		const struct lv *v;
+		int r = lvm_load(vg, &l);
+
+		if (r < 0)
+			return r;
+		v = lvm_lv(&l, vg, lv);
+		if (!v || !lv_is_open(v))
+			return 0;
+		nanosleep(&nap, NULL);
+	}
+	return 1;
+}
+
+/*
+ * VG LV OWNER: grow the file system in it to the volume's size. Asked for when
+ * the guest was stopped, but this may be a later run, after a power cut, and
+ * the guest up again: two kernels would write to one file system.
+ */
 static int do_fs_grow(const char *const *a)
 {
 	_cleanup_free_ char *dev = lv_device(a[0], a[1]);
@@ -137,7 +161,11 @@ static int do_fs_grow(const char *const *a)
 
 	if (r <= 0)
 		return r;
-	return guestfs_grow(dev);
+	r = in_use(a[0], a[1]);
+	if (r > 0)
+		note("volume %s/%s has grown and is in use; its file system is left to the guest",
+		     a[0], a[1]);
+	return r ? MIN(r, 0) : guestfs_grow(dev);
 }
 
 static int marked(const char *vg, const char *lv, const char *tag)
