@@ -23,7 +23,6 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -105,6 +104,22 @@ static void add_part(int fd, uint64_t off, uint64_t size, struct part *p,
 	blkid_free_probe(pr);
 }
 
+/*
+ * Before the sandbox: the directory would be a way out of it. And where the
+ * guest's files are larger than dom0's memory it is the reader that goes, not
+ * somebody else in dom0.
+ */
+static int leave_outside(const struct job *j)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && write(fd, "1000", 4) != 4)
+		fputs("bootread: cannot offer the reader to the OOM killer\n",
+		      stderr);
+	bh_close(fd);
+	return close(j->dirfd);
+}
+
 /* In the sandbox: what is on this device? */
 static _Noreturn void scan_child(const struct job *j, int out)
 {
@@ -114,7 +129,8 @@ static _Noreturn void scan_child(const struct job *j, int out)
 	blkid_partlist ls = NULL;
 	off_t size = lseek(j->dev, 0, SEEK_END);
 
-	if (!pr || sandbox_enter(empty_root(), false) < 0)
+	if (!pr || leave_outside(j) < 0 ||
+	    sandbox_enter(empty_root(), false) < 0)
 		_exit(3);
 	memset(parts, 0, sizeof(parts));
 	if (blkid_probe_set_device(pr, j->dev, 0, size) == 0) {
@@ -240,12 +256,11 @@ static _Noreturn void read_child(const struct job *j, const struct part *p,
 	char why[256] = "";
 	bool mnt = mounted_kind(p->type);
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (mnt)
 		root = mount_private(j, p);
 	if (!root)
 		die("cannot mount the guest's %s file system: %m", p->type);
-	if (sandbox_enter(root, mnt) < 0)
+	if (leave_outside(j) < 0 || sandbox_enter(root, mnt) < 0)
 		_exit(3);
 	if ((mnt ? vfs_open_root(&v) : vfs_open_ext(j->dev, p->off, &v)) < 0) {
 		fprintf(stderr, "bootread: damaged %s file system\n", p->type);
@@ -253,6 +268,8 @@ static _Noreturn void read_child(const struct job *j, const struct part *p,
 	}
 	if (pick_from(&v, j->ignore_once, j->others, &pk, why, sizeof(why)) <
 	    0) {
+		for (char *c = why; *c; c++) /* the guest's words */
+			*c = *c < ' ' || *c > '~' ? '?' : *c;
 		fprintf(stderr, "bootread: %s\n", why);
 		_exit(2);
 	}
