@@ -333,8 +333,10 @@ static int read_part(const struct job *j, const struct part *p)
 	for (size_t i = 0; i < 4; i++) {
 		_cleanup_free_ char *f = bh_asprintf("%s.new", files[i]);
 
+		/* A kill may have left it as a second name of a kept file. */
+		(void)unlinkat(j->dirfd, f, 0);
 		out[i] = openat(j->dirfd, f,
-				O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
+				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
 					O_CLOEXEC,
 				0600);
 		if (out[i] < 0)
