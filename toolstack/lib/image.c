@@ -228,7 +228,7 @@ static int check_kernel(struct bh_kernel *k, struct bh_err *e)
 		return bh_fail(e, -ENOEXEC,
 			       "has an entry point outside itself");
 	if (k->has_hypercall_page &&
-	    (k->hypercall_page < k->virt_base + lo ||
+	    (hi < 4096 || k->hypercall_page < k->virt_base + lo ||
 	     k->hypercall_page - k->virt_base > hi - 4096 ||
 	     (k->hypercall_page & 0xfff)))
 		return bh_fail(e, -ENOEXEC,

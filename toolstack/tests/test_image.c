@@ -226,6 +226,40 @@ static void flipped_bytes_do_no_harm(void **state)
 		}
 }
 
+/* A kernel of less than a page at 0 has no room for one anywhere. */
+static void hypercall_page_is_inside_the_kernel(void **state)
+{
+	static const struct {
+		uint64_t page, paddr, memsz;
+		bool ok;
+	} cases[] = {
+		{ BASE + 0x1001000, 0x1000000, 0x100000, true },
+		{ BASE + 0x1100000, 0x1000000, 0x100000, false },
+		{ BASE + 0xfff000, 0x1000000, 0x100000, false },
+		{ BASE + 0x40000000, 0, 4000, false },
+	};
+	uint8_t elf[8192];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t entry = BASE + cases[i].paddr + 0x40;
+		size_t n = make_elf(elf, true);
+		struct bh_kernel k = {};
+		Elf64_Phdr ph[2];
+
+		memcpy(ph, elf + sizeof(Elf64_Ehdr), sizeof(ph));
+		ph[0].p_paddr = cases[i].paddr;
+		ph[0].p_memsz = cases[i].memsz;
+		(void)put_note(elf + 512, 1, &entry, 8);
+		ph[1].p_filesz += put_note(elf + 512 + ph[1].p_filesz, 2,
+					   &cases[i].page, 8);
+		memcpy(elf + sizeof(Elf64_Ehdr), ph, sizeof(ph));
+		assert_int_equal(bh_kernel_parse(&k, elf, n, NULL) == 0,
+				 cases[i].ok);
+		free(k.owned);
+	}
+}
+
 static void too_much_output_stops(void **state)
 {
 	_cleanup_free_ uint8_t *big = calloc(1, 1 << 20);
@@ -375,6 +409,7 @@ int main(void)
 		cmocka_unit_test(every_compression_loads),
 		cmocka_unit_test(every_cut_is_refused),
 		cmocka_unit_test(flipped_bytes_do_no_harm),
+		cmocka_unit_test(hypercall_page_is_inside_the_kernel),
 		cmocka_unit_test(too_much_output_stops),
 		cmocka_unit_test(layouts_do_not_overlap),
 		cmocka_unit_test(cached_kernels_are_shared),
