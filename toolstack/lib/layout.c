@@ -12,7 +12,8 @@
 
 #include "bulkhead/builder.h"
 
-#define PAGES(bytes) (((bytes) + BH_PAGE_SIZE - 1) >> BH_PAGE_SHIFT)
+#define PAGES(bytes)  (((bytes) + BH_PAGE_SIZE - 1) >> BH_PAGE_SHIFT)
+#define MAX_MAP_PAGES ((1ull << 31) / BH_PAGE_SIZE)
 
 /* Tables of levels 1 to 3 for n pages at va. */
 static uint64_t tables_for(uint64_t va, uint64_t n)
@@ -30,6 +31,7 @@ int bh_layout_plan(const struct bh_kernel *k, uint64_t nr_pages,
 {
 	struct bh_layout l = { .nr_pages = nr_pages };
 	uint64_t pfn, base;
+	bool too_far;
 
 	if (initrd_bytes > nr_pages * BH_PAGE_SIZE)
 		return bh_fail(e, -ENOMEM,
@@ -61,6 +63,9 @@ int bh_layout_plan(const struct bh_kernel *k, uint64_t nr_pages,
 		l.stack_pfn = base + l.nr_pt;
 		/* 512 KiB beyond the stack, then up to the next 4 MiB */
 		l.map_pages = (l.stack_pfn + 1 + 128 + 1023) & ~1023ull;
+		too_far = l.map_pages > MAX_MAP_PAGES;
+		if (too_far) /* there are no addresses to count tables for */
+			break;
 		need = 1 + tables_for(k->virt_base, l.map_pages);
 		if (need <= l.nr_pt)
 			break;
@@ -91,7 +96,7 @@ int bh_layout_plan(const struct bh_kernel *k, uint64_t nr_pages,
 			       "kernel, initrd and tables need %" PRIu64
 			       " MiB, but memory = %" PRIu64,
 			       (pfn >> 8) + 1, nr_pages >> 8);
-	if (l.map_pages > (1ull << 31) / BH_PAGE_SIZE)
+	if (too_far)
 		return bh_fail(e, -ENOMEM,
 			       "kernel, initrd and p2m list do not fit into "
 			       "the kernel's 2 GiB of initial mapping");

@@ -403,6 +403,30 @@ static void cached_kernels_are_shared(void **state)
 	assert_int_equal(system(clean), 0);
 }
 
+/* Tables for addresses beyond the last one would be counted as none, or 2^64. */
+static void kernel_at_two_gib_is_refused(void **state)
+{
+	uint8_t elf[8192];
+	size_t n = make_elf(elf, true);
+	struct bh_kernel k = {};
+
+	(void)state;
+	assert_int_equal(bh_kernel_parse(&k, elf, n, NULL), 0);
+	for (uint64_t at = 0x7e800000; at <= 0x80000000; at += 0x8000) {
+		struct bh_layout l;
+		struct bh_err e = {};
+
+		k.p_start = at;
+		k.p_end = at + 4096;
+		if (bh_layout_plan(&k, 4ull << 18, 0, &l, &e) == 0) {
+			assert_true(l.map_pages <= 1u << 19);
+			assert_true(l.nr_pt < 2048);
+		} else {
+			assert_non_null(strstr(e.msg, "do not fit"));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +437,7 @@ int main(void)
 		cmocka_unit_test(too_much_output_stops),
 		cmocka_unit_test(layouts_do_not_overlap),
 		cmocka_unit_test(cached_kernels_are_shared),
+		cmocka_unit_test(kernel_at_two_gib_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
