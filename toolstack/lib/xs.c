@@ -390,21 +390,27 @@ static void deliver(struct bh_xs *xs, const struct xs_event *e)
 int bh_xs_process(struct bh_xs *xs)
 {
 	int r = xs->fd < 0 ? -ECONNRESET : xs_pump(xs);
+	struct xs_event *list;
 
 	if (r == -ECONNRESET) {
 		xs_disconnect(xs);
 		r = xs_reconnect(xs);
 	}
-	while (xs->events) {
-		struct xs_event *e = xs->events;
+	/*
+	 * What comes while these are delivered is for the next call: a guest
+	 * that writes to a watched node without end must not keep us here.
+	 */
+	list = xs->events;
+	xs->events = NULL;
+	xs->events_tail = &xs->events;
+	xs_signal(xs, false);
+	while (list) {
+		struct xs_event *e = list;
 
-		xs->events = e->next;
-		if (!xs->events)
-			xs->events_tail = &xs->events;
+		list = e->next;
 		deliver(xs, e);
 		free(e);
 	}
-	xs_signal(xs, false);
 	return r;
 }
 

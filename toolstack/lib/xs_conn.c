@@ -155,7 +155,11 @@ static int fill(struct bh_xs *xs)
 	}
 }
 
-/* Takes the event out of the message buffer and queues it. */
+/*
+ * Takes the event out of the message buffer and queues it. One of a watch is
+ * enough: it says "look", and how often there is something to see is up to
+ * guests.
+ */
 static int queue_event(struct bh_xs *xs)
 {
 	size_t len = xs->in.hdr.len;
@@ -167,6 +171,9 @@ static int queue_event(struct bh_xs *xs)
 	n = strnlen(path, len);
 	if (n + 1 >= len || path[len - 1] != '\0')
 		return 0; /* not an event we could have asked for */
+	for (e = xs->events; e; e = e->next)
+		if (streq(e->token, path + n + 1))
+			return 0;
 	e = malloc(sizeof(*e) + len);
 	if (!e)
 		return -ENOMEM;

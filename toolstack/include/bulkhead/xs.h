@@ -100,9 +100,10 @@ int bh_xs_transaction(struct bh_xs *xs, bh_xs_tx_fn fn, void *arg) __must_check;
 /* ---- watches ----------------------------------------------------------- */
 
 /*
- * Called from bh_xs_process(), once right after registration and whenever path
- * or anything below changes; event is the path that did. A callback may make
- * requests, add and remove watches (its own too).
+ * Called from bh_xs_process(), once right after registration and after path or
+ * anything below changed; event is a path that did, of several in the same
+ * moment the first. A callback may make requests, add and remove watches (its
+ * own too).
  */
 typedef void (*bh_xs_watch_fn)(struct bh_xs *xs, const char *event, void *arg);
 
