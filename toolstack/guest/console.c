@@ -4,8 +4,9 @@
  * and the journal on the other.
  *
  * The ring is the guest's memory. Its indices are read once and checked, and
- * a guest that prints without end only fills its ring: beyond a rate we let it
- * wait, so that it cannot fill the journal or take the processor.
+ * a guest that prints (or only rings) without end fills its ring and no more:
+ * beyond a rate we let it wait, so that it cannot fill the journal or take the
+ * processor.
  */
 #include "guest/guest.h"
 
@@ -15,6 +16,7 @@
 #include "bulkhead/evtchn.h"
 
 #define RATE_BYTES  (512u << 10) /* a second */
+#define RATE_IDLE   2000u        /* events for nothing */
 #define RATE_WINDOW 1000000ull
 
 #define mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
@@ -82,7 +84,7 @@ size_t console_copy_back(struct console *c, char *buf)
 	return c->back_len;
 }
 
-/* Takes what the guest printed. True if it printed too much. */
+/* Takes what the guest printed. True if it printed, or rang, too much. */
 static bool drain(struct guest *g)
 {
 	struct console *c = &g->con;
@@ -111,9 +113,11 @@ static bool drain(struct guest *g)
 	if (now - c->window_start > RATE_WINDOW) {
 		c->window_start = now;
 		c->window_bytes = 0;
+		c->window_idle = 0;
 	}
 	c->window_bytes += n;
-	return c->window_bytes > RATE_BYTES;
+	c->window_idle += n == 0;
+	return c->window_bytes > RATE_BYTES || c->window_idle > RATE_IDLE;
 }
 
 /* Moves typed characters into the ring as far as there is room. */
@@ -171,17 +175,16 @@ static int on_event(sd_event_source *s, int fd, uint32_t revents, void *arg)
 
 	(void)s;
 	(void)revents;
-	while ((port = bh_evtchn_pending(fd)) >= 0) {
-		if (port != c->port)
-			continue;
-		push(g);
-		if (drain(g) && !c->throttle &&
-		    sd_event_add_time_relative(g->event, &c->throttle,
-					       CLOCK_MONOTONIC, 500000, 10000,
-					       on_unthrottle, g) >= 0)
-			return 0; /* stays masked until then */
-		(void)bh_evtchn_unmask(fd, (uint32_t)port);
-	}
+	/* One a call: once unmasked, the guest can make the next at once. */
+	port = bh_evtchn_pending(fd);
+	if (port < 0 || port != c->port)
+		return 0;
+	push(g);
+	if (drain(g) && !c->throttle &&
+	    sd_event_add_time_relative(g->event, &c->throttle, CLOCK_MONOTONIC,
+				       500000, 10000, on_unthrottle, g) >= 0)
+		return 0; /* stays masked until then */
+	(void)bh_evtchn_unmask(fd, (uint32_t)port);
 	return 0;
 }
 

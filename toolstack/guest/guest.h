@@ -59,7 +59,8 @@ struct console {
 	size_t line_len;
 	uint64_t window_start;
 	size_t window_bytes;
-	char pending[4096]; /* typed, waiting for room in the ring */
+	unsigned int window_idle; /* looks that found nothing */
+	char pending[4096];       /* typed, waiting for room in the ring */
 	size_t pending_len;
 };
 
