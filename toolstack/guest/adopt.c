@@ -126,27 +126,41 @@ static int numbers_from_store(struct guest *g)
 	return 0;
 }
 
-static int take_over(struct guest *g, struct bh_err *e)
+/*
+ * Page and event channel are the guest's, which may have given the one back and
+ * closed the other. It must not get rid of its supervisor that way.
+ */
+static void take_console(struct guest *g)
 {
-	xen_pfn_t frame;
+	xen_pfn_t frame = g->dom.console_mfn;
+	struct bh_err e = {};
 	int r;
 
-	r = numbers_from_store(g);
+	r = bh_hv_map(g->hv, g->dom.domid, 3 /* read, write */, &frame, 1, NULL,
+		      &g->dom.console);
+	if (r < 0)
+		(void)bh_fail(&e, r, "cannot map its console: %s",
+			      strerror(-r));
+	else
+		r = console_start(g, &e);
+	if (r == 0)
+		return;
+	console_stop(g);
+	bh_log(BH_WARNING, "guest %s goes on without a console: %s", g->name,
+	       bh_err_text(&e, r));
+}
+
+static int take_over(struct guest *g, struct bh_err *e)
+{
+	int r = numbers_from_store(g);
+
 	if (r < 0)
 		return bh_fail(e, r,
 			       "domain %u is this guest but the store "
 			       "does not know its console",
 			       g->dom.domid);
-	frame = g->dom.console_mfn;
-	r = bh_hv_map(g->hv, g->dom.domid, 3 /* read, write */, &frame, 1, NULL,
-		      &g->dom.console);
-	if (r < 0)
-		return bh_fail(e, r, "cannot map the console of domain %u: %s",
-			       g->dom.domid, strerror(-r));
-	r = console_start(g, e);
-	if (r == 0)
-		r = guest_watch(g, e);
-	return r;
+	take_console(g);
+	return guest_watch(g, e);
 }
 
 int guest_adopt(struct guest *g, struct bh_err *e)
