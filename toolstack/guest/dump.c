@@ -187,7 +187,7 @@ int guest_dump_core(struct guest *g, struct bh_err *e)
 			tm.tm_hour, tm.tm_min, tm.tm_sec);
 	if (r < 0)
 		return bh_fail(e, r, "name too long");
-	r = bh_p2m_read(g->hv, g->dom.domid, &p, e);
+	r = bh_p2m_read(g->hv, g->dom.domid, g->cfg->maxmem_kib, &p, e);
 	if (r < 0)
 		return r;
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -15,6 +15,20 @@
 #define MAX_PFNS (1ull << 28) /* a terabyte */
 #define NONE     (~0ull)
 
+/*
+ * How long the list can be. It has holes, for ballooned memory and for what a
+ * driver domain maps, but it costs us memory by its length, and that is the
+ * guest's word: 2 GiB of dom0's for a terabyte.
+ */
+static uint64_t longest(const struct xen_domctl_getdomaininfo *info,
+			uint64_t maxmem_kib)
+{
+	uint64_t pages = MAX(info->max_pages, info->tot_pages);
+
+	pages = MAX(pages, maxmem_kib / 4);
+	return MIN(MIN(pages, MAX_PFNS) * 2 + (1u << 20), MAX_PFNS);
+}
+
 void bh_p2m_done(struct bh_p2m *p)
 {
 	free(p->mfn);
@@ -140,8 +154,8 @@ static int make_reverse(struct bh_p2m *p)
 	return 0;
 }
 
-int bh_p2m_read(struct bh_hv *h, uint32_t domid, struct bh_p2m *ret,
-		struct bh_err *e)
+int bh_p2m_read(struct bh_hv *h, uint32_t domid, uint64_t maxmem_kib,
+		struct bh_p2m *ret, struct bh_err *e)
 {
 	struct xen_domctl_getdomaininfo info;
 	struct bh_p2m p = {};
@@ -167,7 +181,7 @@ int bh_p2m_read(struct bh_hv *h, uint32_t domid, struct bh_p2m *ret,
 	p.fll_mfn = s->arch.pfn_to_mfn_frame_list_list;
 	bh_hv_unmap(m, 1);
 	p.max_mfn = (uint64_t)max;
-	if (p.n == 0 || p.n > MAX_PFNS)
+	if (p.n == 0 || p.n > longest(&info, maxmem_kib))
 		return bh_fail(e, -EINVAL,
 			       "the guest tells of %" PRIu64 " pages of memory",
 			       p.n);

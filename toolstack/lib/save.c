@@ -572,7 +572,7 @@ int bh_save(struct bh_hv *h, struct bh_xs *xs, const struct bh_domain *d,
 		return bh_fail(e, -errno, "%s: %s", tmp, strerror(errno));
 	r = suspend(h, xs, d->domid, e);
 	if (r == 0) {
-		r = bh_p2m_read(h, d->domid, &s.p2m, e);
+		r = bh_p2m_read(h, d->domid, c->maxmem_kib, &s.p2m, e);
 		if (r == 0)
 			r = write_all(&s, c, config, len);
 		if (r < 0)

@@ -133,8 +133,9 @@ struct bh_p2m {
 	uint64_t cr3_mfn, vaddr, fll_mfn;
 };
 
-int bh_p2m_read(struct bh_hv *h, uint32_t domid, struct bh_p2m *ret,
-		struct bh_err *e);
+/* maxmem_kib: what it may have had at most; a list far longer is refused. */
+int bh_p2m_read(struct bh_hv *h, uint32_t domid, uint64_t maxmem_kib,
+		struct bh_p2m *ret, struct bh_err *e);
 void bh_p2m_done(struct bh_p2m *p);
 /* Guest frame of a machine frame, ~0 if it is not the domain's. */
 uint64_t bh_p2m_pfn(const struct bh_p2m *p, uint64_t mfn);
