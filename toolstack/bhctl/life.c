@@ -358,8 +358,8 @@ int cmd_rename(struct ctl *c)
 	const char *old = c->argv[0], *new = c->argv[1];
 	_cleanup_free_ char *text = NULL, *out = NULL;
 	char from[160], to[160];
-	bool enabled = unit_is_enabled(old), replaced = false;
-	size_t len, n = 0;
+	bool enabled = unit_is_enabled(old);
+	size_t len, lines = 1, n = 0;
 	int r = config_exists(old);
 
 	if (r)
@@ -376,7 +376,10 @@ int cmd_rename(struct ctl *c)
 	r = bh_read_file(from, BH_CFG_MAX_BYTES, &text, &len);
 	if (r < 0)
 		return fail(EX_FAIL, "%s: %s", from, strerror(-r));
-	out = malloc(len + 256);
+	for (size_t i = 0; i < len; i++)
+		lines += text[i] == '\n';
+	/* any line may be one that gives a name */
+	out = malloc(len + lines * (strlen(new) + 16));
 	if (!out)
 		return fail(EX_FAIL, "out of memory");
 	for (char *p = text; *p;) {
@@ -386,7 +389,6 @@ int cmd_rename(struct ctl *c)
 
 		if (k && (*k == ' ' || *k == '=' || *k == '\t')) {
 			n += (size_t)sprintf(out + n, "name = \"%s\"", new);
-			replaced = true;
 		} else {
 			memcpy(out + n, p, l);
 			n += l;
@@ -395,7 +397,6 @@ int cmd_rename(struct ctl *c)
 		if (*p == '\n')
 			out[n++] = *p++;
 	}
-	(void)replaced;
 	r = bh_write_file(to, out, n, 0644);
 	if (r < 0)
 		return fail(EX_FAIL, "%s: %s", to, strerror(-r));
