@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -20,7 +21,9 @@
 struct add {
 	uint32_t domid;
 	const struct bh_disk *disk;
-	dev_t dev;
+	dev_t dev;      /* what blkback opens */
+	struct stat st; /* of the target */
+	struct bh_err *e;
 };
 
 static int make_loop(const struct bh_disk *d, int file, int *ret_fd,
@@ -71,60 +74,84 @@ static int make_loop(const struct bh_disk *d, int file, int *ret_fd,
 		       strerror(errno));
 }
 
-/* Two guests writing one volume destroy it, so a second writer is refused. */
-static int check_shared(struct bh_xs *xs, uint32_t domid,
-			const struct bh_disk *d, dev_t dev, struct bh_err *e)
+/* Each use of a file has a loop device of its own, so the file counts. */
+static bool is_same(struct bh_xs *xs, const struct add *a, const char *be)
 {
-	_cleanup_free_ char **doms = NULL;
+	_cleanup_free_ char *other = NULL;
 	char want[32];
-	size_t n;
+	struct stat st;
+
+	if (S_ISREG(a->st.st_mode))
+		return bh_xs_readf(xs, BH_XS_NONE, &other, "%s/params", be) >=
+			       0 &&
+		       stat(other, &st) == 0 && st.st_dev == a->st.st_dev &&
+		       st.st_ino == a->st.st_ino;
+	return bh_snprintf(want, sizeof(want), "%x:%x", major(a->dev),
+			   minor(a->dev)) >= 0 &&
+	       bh_xs_readf(xs, BH_XS_NONE, &other, "%s/physical-device", be) >=
+		       0 &&
+	       streq(other, want);
+}
+
+/* -EBUSY if a device of another guest (or of this one) excludes ours. */
+static int check_other(struct bh_xs *xs, const struct add *a, const char *dom,
+		       const char *devid)
+{
+	_cleanup_free_ char *mode = NULL, *name = NULL;
+	const struct bh_disk *d = a->disk;
+	uint32_t other, id;
+	char be[96];
+
+	if (bh_parse_u32(dom, &other) < 0 || bh_parse_u32(devid, &id) < 0 ||
+	    bh_dev_backend(BH_DEV_VBD, other, id, be) < 0 ||
+	    !is_same(xs, a, be) ||
+	    bh_xs_readf(xs, BH_XS_NONE, &mode, "%s/mode", be) < 0 ||
+	    (d->readonly && streq(mode, "r")))
+		return 0;
+	name = bh_store_domain_name(xs, other);
+	return bh_fail(a->e, -EBUSY, "disk %s is already a disk of guest %s%s",
+		       d->target, name ? name : dom,
+		       other == a->domid ? " itself"
+					 : "; shut that one down "
+					   "or share it with w!");
+}
+
+/* Two guests writing one volume destroy it, so a second writer is refused. */
+static int check_shared(struct bh_xs *xs, const struct add *a)
+{
+	static const char dir[] = "/local/domain/0/backend/vbd";
+	_cleanup_free_ char **doms = NULL;
+	size_t n = 0;
 	int r;
 
-	if (d->force_share)
+	if (a->disk->force_share)
 		return 0;
-	r = bh_snprintf(want, sizeof(want), "%x:%x", major(dev), minor(dev));
-	if (r < 0 ||
-	    bh_xs_directory(xs, BH_XS_NONE, "/local/domain/0/backend/vbd",
-			    &doms, &n) < 0)
-		return 0;
+	r = bh_xs_directory(xs, BH_XS_NONE, dir, &doms, &n);
+	if (r < 0 && r != -ENOENT)
+		return bh_fail(a->e, r, "cannot read the store: %s",
+			       strerror(-r));
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ uint32_t *ids = NULL;
-		uint32_t other;
+		_cleanup_free_ char **ids = NULL;
+		char path[96];
 		size_t m = 0;
 
-		if (bh_parse_u32(doms[i], &other) < 0 ||
-		    bh_dev_list(xs, BH_DEV_VBD, other, &ids, &m) < 0)
+		if (bh_snprintf(path, sizeof(path), "%s/%s", dir, doms[i]) < 0)
 			continue;
+		r = bh_xs_directory(xs, BH_XS_NONE, path, &ids, &m);
+		if (r < 0 && r != -ENOENT)
+			return bh_fail(a->e, r, "cannot read the store: %s",
+				       strerror(-r));
 		for (size_t j = 0; j < m; j++) {
-			_cleanup_free_ char *pd = NULL, *mode = NULL;
-			_cleanup_free_ char *name = NULL;
-			char be[96];
-
-			if (bh_dev_backend(BH_DEV_VBD, other, ids[j], be) < 0 ||
-			    bh_xs_readf(xs, BH_XS_NONE, &pd,
-					"%s/physical-device", be) < 0 ||
-			    !streq(pd, want))
-				continue;
-			if (bh_xs_readf(xs, BH_XS_NONE, &mode, "%s/mode", be) <
-			    0)
-				continue;
-			if (d->readonly && streq(mode, "r"))
-				continue;
-			name = bh_store_domain_name(xs, other);
-			return bh_fail(
-				e, -EBUSY,
-				"disk %s is already a disk of guest %s%s",
-				d->target, name ? name : doms[i],
-				other == domid ? " itself"
-					       : "; shut that one down "
-						 "or share it with w!");
+			r = check_other(xs, a, doms[i], ids[j]);
+			if (r < 0)
+				return r;
 		}
 	}
 	return 0;
 }
 
 static int open_target(const struct bh_disk *d, int *ret_fd, dev_t *ret_dev,
-		       struct bh_err *e)
+		       struct stat *ret_st, struct bh_err *e)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
@@ -137,6 +164,7 @@ static int open_target(const struct bh_disk *d, int *ret_fd, dev_t *ret_dev,
 	if (fstat(fd, &st) < 0)
 		return bh_fail(e, -errno, "disk %s: %s", d->target,
 			       strerror(errno));
+	*ret_st = st;
 	if (S_ISBLK(st.st_mode)) {
 		_cleanup_close_ int excl = -1;
 
@@ -198,17 +226,37 @@ static int add_nodes(struct bh_xs *xs, bh_xs_tx tx, void *arg)
 	return r;
 }
 
+/*
+ * From the look at other guests' disks until ours is among them: of two guests
+ * that start at the same time one is the first. (A transaction would do, but
+ * with many guests each would start over whenever another was done.)
+ */
+static int lock_disks(struct bh_err *e)
+{
+	static const char path[] = "/run/bulkhead/disks.lock";
+	_cleanup_close_ int fd = -1;
+	int r = bh_mkdir_p("/run/bulkhead", 0755);
+
+	if (r == 0)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (r == 0 && (fd < 0 || flock(fd, LOCK_EX) < 0))
+		r = -errno;
+	return r < 0 ? bh_fail(e, r, "%s: %s", path, strerror(-r))
+		     : TAKE_FD(fd);
+}
+
 int bh_vbd_add(struct bh_xs *xs, uint32_t domid, const struct bh_disk *disk,
 	       int *ret_keep_fd, struct bh_err *e)
 {
-	_cleanup_close_ int fd = -1;
-	struct add a = { .domid = domid, .disk = disk };
+	_cleanup_close_ int fd = -1, lock = -1;
+	struct add a = { .domid = domid, .disk = disk, .e = e };
 	int r;
 
-	r = open_target(disk, &fd, &a.dev, e);
+	r = open_target(disk, &fd, &a.dev, &a.st, e);
 	if (r < 0)
 		return r;
-	r = check_shared(xs, domid, disk, a.dev, e);
+	lock = lock_disks(e);
+	r = lock < 0 ? lock : check_shared(xs, &a);
 	if (r < 0)
 		return r;
 	r = bh_xs_transaction(xs, add_nodes, &a);
