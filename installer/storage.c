@@ -90,13 +90,17 @@ static int device_is_empty(const char *dev)
 	if (r == 0)
 		if (blkid_probe_lookup_value(p, "TYPE", &type, NULL))
 			blkid_probe_lookup_value(p, "PTTYPE", &type, NULL);
-	if (r == 0 && !answers.force)
+	/* 1 is nothing; others are several things at once, or cannot be read */
+	if (r != 1 && !answers.force)
 		report(R_BAD,
 		       "%s holds data (%s): choose another device, or "
 		       "say --force to overwrite it",
-		       dev, type ? type : "unknown");
+		       dev,
+		       type      ? type
+		       : r == -2 ? "of more than one kind"
+				 : "unknown");
 	blkid_free_probe(p);
-	return r == 0 && !answers.force ? -EBUSY : 0;
+	return r != 1 && !answers.force ? -EBUSY : 0;
 }
 
 static int plan(char *text, size_t size)
