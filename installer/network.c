@@ -10,6 +10,7 @@
  */
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,10 +324,12 @@ static void disarm_rollback(void)
 	run(argv);
 }
 
-static void restore_files(void)
+/* What cannot be put back stays saved. */
+static int restore_files(void)
 {
 	DIR *d = opendir(SAVE_DIR);
 	struct dirent *e;
+	int bad = 0;
 
 	while (d && (e = readdir(d))) {
 		_cleanup_free_ char *text = NULL;
@@ -344,15 +347,20 @@ static void restore_files(void)
 			if (*p == '!')
 				*p = '/';
 		printf("    %s %s\n", absent ? "removing" : "restoring", to);
-		if (absent)
-			unlink(to);
-		else if (!bh_read_file(from, 1 << 20, &text, &len) &&
-			 bh_write_file(to, text, len, 0644))
-			report(R_BAD, "cannot restore %s", to);
+		if (absent ? unlink(to) < 0 && errno != ENOENT
+			   : bh_read_file(from, 1 << 20, &text, &len) ||
+				     bh_write_file(to, text, len, 0644)) {
+			report(R_BAD,
+			       "cannot restore %s: it stays in %s; mend the cause and run bulkhead-setup --undo",
+			       to, from);
+			bad = -EIO;
+			continue;
+		}
 		unlink(from);
 	}
 	if (d)
 		closedir(d);
+	return bad;
 }
 
 int network_rollback(void)
@@ -366,6 +374,7 @@ int network_rollback(void)
 	const char *const ifup[] = { "ifup", "--force", nic, NULL };
 	const char *const nm[] = { "nmcli",         "connection",      "delete",
 				   "bulkhead-port", "bulkhead-bridge", NULL };
+	int r;
 
 	if (!bridge || !nic)
 		return 0;
@@ -373,7 +382,7 @@ int network_rollback(void)
 		stop_unit(IFUP_UNIT);
 		run(ifdown);
 	}
-	restore_files();
+	r = restore_files();
 	if (host.manager == NET_NM)
 		run(nm);
 	if (is_bridge(bridge))
@@ -382,6 +391,8 @@ int network_rollback(void)
 		run(nd);
 	else if (host.manager == NET_IFUPDOWN)
 		run(ifup);
+	if (r)
+		return r;
 	state_drop("network.bridge");
 	return state_drop("network.nic");
 }
