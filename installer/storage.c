@@ -12,11 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <bulkhead/pairs.h>
 #include <bulkhead/util.h>
 
 #include "setup.h"
 
 #define PROFILE "/etc/lvm/profile/bulkhead.profile"
+#define CONF    "/etc/bulkhead/bootstrap.conf"
+#define OURS    "# Written by bulkhead-setup"
 
 static const char profile_text[] =
 	"# Written by bulkhead-setup: the thin pool grows before it fills.\n"
@@ -214,16 +217,38 @@ static int make_pool(void)
 	return r ? r : state_add("storage.pool", full);
 }
 
+static int one_setting(unsigned int line __unused_arg,
+		       const char *key __unused_arg,
+		       const char *value __unused_arg, void *arg)
+{
+	*(bool *)arg = true;
+	return 0;
+}
+
+/* Ours, or nothing in it but comments. */
+static bool may_replace_conf(void)
+{
+	_cleanup_free_ char *text = NULL;
+	bool settings = false;
+
+	if (bh_read_file(CONF, 1 << 20, &text, NULL) < 0)
+		return access(CONF, F_OK) < 0;
+	if (bh_startswith(text, OURS))
+		return true;
+	(void)bh_pairs_parse(text, one_setting, &settings);
+	return !settings;
+}
+
 static int write_conf(void)
 {
 	char full[300];
 	const char *const argv[] = { "lvchange", "--metadataprofile",
 				     "bulkhead", full, NULL };
-	_cleanup_free_ char *text = bh_asprintf(
-		"# Written by bulkhead-setup; defaults of vm-bootstrap.\n"
-		"volume-group = %s\nthin-pool = %s\n%s%s\n",
-		answers.vg, answers.pool, *answers.bridge ? "bridge = " : "",
-		answers.bridge);
+	_cleanup_free_ char *text =
+		bh_asprintf(OURS "; defaults of vm-bootstrap.\n"
+				 "volume-group = %s\nthin-pool = %s\n%s%s\n",
+			    answers.vg, answers.pool,
+			    *answers.bridge ? "bridge = " : "", answers.bridge);
 	int r;
 
 	if (opt_dry_run)
@@ -236,9 +261,12 @@ static int write_conf(void)
 	if (!r)
 		r = bh_write_file(PROFILE, profile_text, strlen(profile_text),
 				  0644);
-	if (!r)
-		r = bh_write_file("/etc/bulkhead/bootstrap.conf", text,
-				  strlen(text), 0644);
+	if (!r && may_replace_conf())
+		r = bh_write_file(CONF, text, strlen(text), 0644);
+	else if (!r)
+		report(R_WARN,
+		       "%s has settings and stays as it is; see that it names volume group %s and thin pool %s",
+		       CONF, answers.vg, answers.pool);
 	if (r) {
 		report(R_BAD, "cannot write configuration: %s", strerror(-r));
 		return r;
@@ -283,8 +311,9 @@ static int undo_conf(const char *pool)
 
 	if (!state_get("storage.conf"))
 		return 0;
-	printf("    removing /etc/bulkhead/bootstrap.conf, %s\n", PROFILE);
-	unlink("/etc/bulkhead/bootstrap.conf");
+	printf("    removing %s, %s\n", CONF, PROFILE);
+	if (may_replace_conf())
+		unlink(CONF);
 	if (lv_exists(pool) && run(argv))
 		return -EIO;
 	unlink(PROFILE);
