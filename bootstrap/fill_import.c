@@ -177,6 +177,14 @@ static const char *str(json_object *o, const char *key)
 						     : NULL;
 }
 
+/* Of what should be a list. */
+static size_t count(json_object *o)
+{
+	return json_object_is_type(o, json_type_array)
+		       ? json_object_array_length(o)
+		       : 0;
+}
+
 /* "sha256:HEX" -> the blob's path; refuses anything else. */
 static char *blob_path(const char *digest)
 {
@@ -195,14 +203,13 @@ static int find_layers(struct strv *ret)
 	int hops = 0;
 
 	if (docker) {
-		o = json_object_array_get_idx(man, 0);
+		o = count(man) ? json_object_array_get_idx(man, 0) : NULL;
 		if (o && json_object_object_get_ex(o, "Layers", &arr))
-			for (size_t i = 0; i < json_object_array_length(arr);
-			     i++) {
+			for (size_t i = 0; i < count(arr); i++) {
 				const char *l = json_object_get_string(
 					json_object_array_get_idx(arr, i));
 
-				if (!strstr(l, ".."))
+				if (l && !strstr(l, ".."))
 					(void)strv_addf(ret, "/.import/%s", l);
 			}
 		json_object_put(man);
@@ -214,7 +221,7 @@ static int find_layers(struct strv *ret)
 	       hops++ < 3) {
 		json_object *best = NULL;
 
-		for (size_t i = 0; i < json_object_array_length(arr); i++) {
+		for (size_t i = 0; i < count(arr); i++) {
 			json_object *m = json_object_array_get_idx(arr, i), *pl;
 
 			if (!best ||
@@ -228,7 +235,7 @@ static int find_layers(struct strv *ret)
 		idx = p ? load_json(p) : NULL;
 	}
 	if (idx && json_object_object_get_ex(idx, "layers", &arr))
-		for (size_t i = 0; i < json_object_array_length(arr); i++) {
+		for (size_t i = 0; i < count(arr); i++) {
 			_cleanup_free_ char *b = blob_path(str(
 				json_object_array_get_idx(arr, i), "digest"));
 
@@ -248,8 +255,11 @@ static int apply_layers(const char *name)
 		return fail(VMB_SOURCE, "%s: an image without layers", name);
 	for (size_t i = 0; r >= 0 && i < layers.n; i++) {
 		_cleanup_close_ int fd =
-			open(layers.v[i], O_RDONLY | O_CLOEXEC);
+			open(layers.v[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		struct stat st;
 
+		if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+			fd = bh_close(fd);
 		progress("applying layers", (unsigned int)(i * 100 / layers.n));
 		r = fd < 0 ? fail(VMB_SOURCE, "%s: layer %s is missing", name,
 				  layers.v[i])
@@ -271,6 +281,8 @@ static bool is_oci(const char *file)
 	       archive_read_next_header(a, &e) == ARCHIVE_OK) {
 		const char *p = archive_entry_pathname(e);
 
+		if (!p) /* in an encoding that is not ours */
+			continue;
 		while (*p == '/' || bh_startswith(p, "./"))
 			p += *p == '/' ? 1 : 2;
 		yes = streq(p, "oci-layout") || streq(p, "manifest.json") ||
