@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <sys/stat.h>
 
 #include "bhctl.h"
 #include "cmd.h"
@@ -110,6 +111,7 @@ static int write_archive(const char *file, const struct guest *g,
 	_cleanup_free_ char *cfgp = guest_cfg_path(g->name), *cfg = NULL;
 	struct archive *a = archive_write_new();
 	int r = cfgp ? bh_read_file(cfgp, 1 << 20, &cfg, NULL) : -ENOMEM;
+	mode_t mask = umask(077); /* the guest's secrets are in it */
 
 	if (r < 0)
 		r = fail(VMB_FAILED, "cannot read %s: %s", cfgp, strerror(-r));
@@ -119,6 +121,7 @@ static int write_archive(const char *file, const struct guest *g,
 	if (r >= 0 && archive_write_open_filename(a, file) != ARCHIVE_OK)
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));
+	(void)umask(mask);
 	if (r >= 0 && (add_text(a, META_NAME, json) < 0 ||
 		       add_text(a, "guest.cfg", cfg) < 0))
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
