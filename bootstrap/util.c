@@ -16,6 +16,14 @@
 bool opt_quiet, opt_json;
 static char last_msg[1024];
 
+/* Names come from images and exported guests: they must not work a terminal. */
+static void printable(char *s)
+{
+	for (; *s; s++)
+		if (iscntrl((unsigned char)*s) && *s != '\n')
+			*s = '?';
+}
+
 int fail(int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -23,6 +31,7 @@ int fail(int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(last_msg, sizeof(last_msg), fmt, ap);
 	va_end(ap);
+	printable(last_msg);
 	fprintf(stderr, "vm-bootstrap: %s\n", last_msg);
 	fflush(stderr);
 	return -code;
@@ -30,15 +39,16 @@ int fail(int code, const char *fmt, ...)
 
 void note(const char *fmt, ...)
 {
+	char text[1024];
 	va_list ap;
 
 	if (opt_quiet)
 		return;
-	fputs("vm-bootstrap: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	printable(text);
+	fprintf(stderr, "vm-bootstrap: %s\n", text);
 	fflush(stderr);
 }
 

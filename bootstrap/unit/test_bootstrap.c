@@ -71,6 +71,13 @@ static void names(void **s __unused_arg)
 	assert_int_equal(name_check_user("0x"), -VMB_USAGE);
 }
 
+static void messages_do_not_work_the_terminal(void **s __unused_arg)
+{
+	assert_int_equal(name_check_guest("a\033]0;b\007c"), -VMB_USAGE);
+	assert_null(strpbrk(last_failure(), "\033\007"));
+	assert_non_null(strstr(last_failure(), "a?]0;b?c"));
+}
+
 static void sizes(void **s __unused_arg)
 {
 	static const struct {
@@ -681,6 +688,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names),
+		cmocka_unit_test(messages_do_not_work_the_terminal),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(recipes),
 		cmocka_unit_test(shipped_recipes_are_valid),
