@@ -35,6 +35,7 @@ struct limits {
 	unsigned int watches;
 	unsigned int transactions; /* open at once */
 	unsigned int tx_nodes;     /* touched by one transaction */
+	unsigned int tx_bytes;     /* held by all that are open */
 	unsigned int entry_size;   /* value, path and permissions */
 	unsigned int perms;        /* entries of one node */
 	unsigned int path;         /* length of a path below its home */
@@ -113,6 +114,7 @@ struct conn {
 	unsigned int nr_watches;
 	struct tx_list txs;
 	unsigned int nr_txs;
+	size_t tx_bytes; /* paths and values that these hold */
 	uint32_t next_tx;
 
 	struct msg_list out;

@@ -27,6 +27,24 @@ static struct txnode *find(struct tx *tx, const char *path, size_t len)
 	return find_hashed(tx, path, len, hash_path(path, len));
 }
 
+static void charge(struct tx *tx, size_t n)
+{
+	tx->bytes += n;
+	tx->conn->tx_bytes += n;
+}
+
+static void discharge(struct tx *tx, size_t n)
+{
+	tx->bytes -= n;
+	tx->conn->tx_bytes -= n;
+}
+
+/* A path need not exist to be remembered, nor a value still be in the tree. */
+static bool is_full(const struct req *q)
+{
+	return !q->c->privileged && q->c->tx_bytes >= q->s->limits.tx_bytes;
+}
+
 static struct txnode *find_or_add(struct tx *tx, const char *path)
 {
 	size_t len = strlen(path);
@@ -43,11 +61,14 @@ static struct txnode *find_or_add(struct tx *tx, const char *path)
 	tx->bucket[t->hash % TX_BUCKETS] = t;
 	TAILQ_INSERT_TAIL(&tx->nodes, t, order);
 	tx->nr_nodes++;
+	charge(tx, sizeof(*t) + len + 1);
 	return t;
 }
 
-static void txnode_clear(struct txnode *t)
+static void txnode_clear(struct tx *tx, struct txnode *t)
 {
+	if (t->value)
+		discharge(tx, t->value->len);
 	value_put(t->value);
 	t->value = NULL;
 	perms_put(t->perms);
@@ -61,7 +82,8 @@ static int touch(struct req *q, const char *path, struct node *base,
 	struct tx *tx = q->tx;
 	struct txnode *t;
 
-	if (!q->c->privileged && tx->nr_nodes >= q->s->limits.tx_nodes &&
+	if ((is_full(q) ||
+	     (!q->c->privileged && tx->nr_nodes >= q->s->limits.tx_nodes)) &&
 	    !find(tx, path, strlen(path)))
 		return -ENOSPC;
 	t = find_or_add(tx, path);
@@ -75,6 +97,8 @@ static int touch(struct req *q, const char *path, struct node *base,
 		if (base) {
 			t->value = value_get(base->value);
 			t->perms = perms_get(base->perms);
+			if (t->value)
+				charge(tx, t->value->len);
 		}
 	}
 	if (checks & CHECK_CHILDREN)
@@ -129,9 +153,10 @@ void tx_free(struct tx *tx)
 		return;
 	while ((t = TAILQ_FIRST(&tx->nodes))) {
 		TAILQ_REMOVE(&tx->nodes, t, order);
-		txnode_clear(t);
+		txnode_clear(tx, t);
 		free(t);
 	}
+	tx->conn->tx_bytes -= tx->bytes;
 	TAILQ_REMOVE(&tx->conn->txs, tx, link);
 	tx->conn->nr_txs--;
 	free(tx->bucket);
@@ -301,9 +326,11 @@ static int tx_set(struct req *q, const char *path, struct value *value,
 		return -ENOMEM;
 	value_get(value); /* these may be t's own */
 	perms_get(perms);
-	txnode_clear(t);
+	txnode_clear(tx, t);
 	t->value = value;
 	t->perms = perms;
+	if (value)
+		charge(tx, value->len);
 	if (!v->exists) {
 		/* Made (again): behind its parent in the order. */
 		TAILQ_REMOVE(&tx->nodes, t, order);
@@ -327,6 +354,8 @@ int view_set(struct req *q, const char *path, const void *data, size_t len,
 	if (!q->tx)
 		return store_set(q->s, path, data, len, perms, quiet);
 
+	if (is_full(q))
+		return -ENOSPC;
 	r = view_get(q, path, CHECK_GEN, &v);
 	if (r < 0)
 		return r;
@@ -387,14 +416,14 @@ int view_rm(struct req *q, const char *path)
 	TAILQ_FOREACH(t, &q->tx->nodes, order) {
 		if (t->written && below(t->path, path, false)) {
 			/* Hidden by the removal, it is not looked at again. */
-			txnode_clear(t);
+			txnode_clear(q->tx, t);
 			t->written = t->exists = t->opaque = false;
 		}
 	}
 	t = find_or_add(q->tx, path);
 	if (!t)
 		return -ENOMEM;
-	txnode_clear(t);
+	txnode_clear(q->tx, t);
 	t->written = true;
 	t->exists = t->opaque = false;
 	return 0;

@@ -48,6 +48,7 @@ struct tx {
 	bool doomed;
 	unsigned int nr_nodes;
 	unsigned int nr_created;
+	size_t bytes; /* its part of conn->tx_bytes */
 	struct txnode_list nodes;
 	struct txnode **bucket;
 };

@@ -426,6 +426,34 @@ static void transactions_do_not_evade_the_limit(void **state __unused_arg)
 	assert_true(s.db.owned[1] <= s.limits.nodes);
 }
 
+/* Looking at what is not there is enough to fill memory, without one node. */
+static void transactions_hold_little(void **state __unused_arg)
+{
+	char path[2000], value[1900];
+	uint32_t t = tx_begin(&s, &g1), u = tx_begin(&s, &g1);
+	int r = 0, n;
+
+	memset(path, 'x', sizeof(path));
+	for (n = 0; n < 1000 && r != ENOSPC; n++) {
+		snprintf(path + sizeof(path) - 16, 16, "%d", n);
+		r = ask_str(&s, &g1, XS_READ, t, path);
+	}
+	assert_int_equal(r, ENOSPC);
+	assert_true(n > 400 && n < 600);
+	assert_int_equal(ask_str(&s, &g1, XS_READ, u, "data"), ENOSPC);
+	assert_int_equal(ask_write(&s, &g1, u, "data/a", "x"), ENOSPC);
+	assert_int_equal(tx_end(&s, &g1, t, false), 0);
+	assert_int_equal(ask_str(&s, &g1, XS_READ, u, "data"), ENOENT);
+
+	/* A value that is replaced is held once. */
+	memset(value, 'v', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	for (n = 0; n < 1000; n++)
+		assert_int_equal(ask_write(&s, &g1, u, "data/a", value), 0);
+	assert_int_equal(tx_end(&s, &g1, u, true), 0);
+	assert_int_equal(s.by_id[1]->conn->tx_bytes, 0);
+}
+
 static void watches_and_permissions_are_limited(void **state __unused_arg)
 {
 	char token[16];
@@ -638,6 +666,7 @@ int main(void)
 		T(a_dead_domain_leaves_nothing),
 		T(a_guest_cannot_fill_the_store),
 		T(transactions_do_not_evade_the_limit),
+		T(transactions_hold_little),
 		T(watches_and_permissions_are_limited),
 		T(unread_events_become_one_of_each_watch),
 		T(a_bad_index_only_harms_its_guest),
