@@ -69,6 +69,8 @@ struct bootset *sets_find(struct bootsets *b, const char *id);
 int sets_create(struct bootsets *b, const struct candidate *c,
 		struct bootset **ret);
 int sets_remove(struct bootsets *b, const char *id);
+/* Removes what interrupted runs left of sets; it holds space in /boot. */
+void sets_tidy(void);
 int sets_prune(struct bootsets *b, const char *running);
 /* Is the set that runs on trial (so GRUB says, on the command line)? */
 bool running_trial(void);

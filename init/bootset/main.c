@@ -75,6 +75,7 @@ static int cmd_update(char **args)
 	for (unsigned int i = 0; i < sets.nr; i++)
 		if (same_content(&sets.set[i], &c.set))
 			return already_made(&sets.set[i]);
+	sets_tidy();
 	r = verify_space(&c);
 	if (!r)
 		r = verify_candidate(&c);

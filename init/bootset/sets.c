@@ -101,7 +101,9 @@ int sets_load(struct bootsets *b)
 	memset(b, 0, sizeof(*b));
 	d = opendir(root_path(dir, sizeof(dir), SETS_DIR));
 	if (!d)
-		return errno == ENOENT ? 0 : -errno;
+		return errno == ENOENT ? 0
+				       : bh_log_errno(BH_ERR, -errno,
+						      "cannot read %s", dir);
 	while ((e = readdir(d)) && b->nr < MAX_SETS) {
 		struct bootset *s = &b->set[b->nr];
 
@@ -118,7 +120,9 @@ int sets_load(struct bootsets *b)
 	closedir(d);
 	qsort(b->set, b->nr, sizeof(b->set[0]), by_id);
 	r = bh_pairs_read(root_path(path, sizeof(path), STATE), state_pair, b);
-	return r == -ENOENT ? 0 : r;
+	return !r || r == -ENOENT
+		       ? 0
+		       : bh_log_errno(BH_ERR, r, "cannot read %s", path);
 }
 
 int sets_save_state(const struct bootsets *b)
@@ -199,6 +203,21 @@ static void remove_tree(const char *dir)
 	rmdir(dir);
 }
 
+void sets_tidy(void)
+{
+	char parent[PATH_MAX], dir[PATH_MAX];
+	DIR *d = opendir(root_path(parent, sizeof(parent), SETS_DIR));
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if ((streq(e->d_name, ".new") ||
+		     bh_startswith(e->d_name, ".dead-")) &&
+		    !no_fit(dir, sizeof(dir), "%s/%s", parent, e->d_name))
+			remove_tree(dir);
+	if (d)
+		closedir(d);
+}
+
 static int write_conf(const char *dir, const struct bootset *s)
 {
 	_cleanup_free_ char *text = bh_asprintf(
@@ -260,7 +279,6 @@ int sets_create(struct bootsets *b, const struct candidate *c,
 	    no_fit(final, sizeof(final), "%s/%s", parent, s->id))
 		return -ENOSPC;
 	put(s->state, sizeof(s->state), "new");
-	remove_tree(tmp); /* of an interrupted run */
 	r = fill(tmp, c);
 	if (!r && rename(tmp, final) < 0)
 		r = -errno;
