@@ -45,16 +45,16 @@ def life(m):
     m.inside("g1", "echo awake")
     m.run("bhctl shutdown g1 --wait --timeout 200", 260)
     m.eventually("! systemctl is-active -q bulkhead-guest@g1", 20)
-    # Once in the middle of its I/O to make dom0's tables of ports and grants
-    # grow; from then on everything is exact.
+    # In the middle of its I/O dom0's tables of ports and grants grow once, or once
+    # more when there happens to be more of it at a time; a leak is there each time.
     states = []
-    for _ in range(2):
+    while len(states) < 2 or (states[-1] != states[-2] and len(states) < 4):
         m.run("bhctl start g1 --wait --timeout 500", 560)
         m.inside("g1", "(while :; do dd if=/dev/zero of=/dev/xvda bs=64k; dd if=/dev/xvdb of=/dev/null bs=64k; done) "
                  ">/dev/null 2>&1 & ping -A -q -s 1400 10.9.0.1 >/dev/null 2>&1 & :")
         m.run("ping -q -f -w 3 -s 1400 10.9.0.2; bhctl destroy g1", 60)
         states.append(m.state())
-    check("nothing is left of it", states[0] == states[1], "\n---\n".join(states))
+    check("nothing is left of it", states[-1] == states[-2], "\n---\n".join(states))
 
 
 def resources(m):
