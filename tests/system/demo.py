@@ -201,6 +201,14 @@ def on_bulkhead(m):
             raise back() from None
 
 
+def answer(o, m):
+    """Waits for guests that start by themselves."""
+    with Ticking("waiting for the guests to start by themselves"):
+        m.eventually("bhctl list | grep -q demo-tiny && ping -c 1 -W 2 10.0.2.50", 300, every=3)
+        if not o.quick:
+            m.eventually("bhctl list | grep -q demo-debian && timeout 5 bash -c ': </dev/tcp/10.0.2.51/22'", 600, every=3)
+
+
 def guests(o, m):
     """The guests, made unless a former run did."""
     have, templates = m.run("vm-bootstrap list", 60), m.run("vm-bootstrap template list", 60)
@@ -216,6 +224,7 @@ def guests(o, m):
         shown(m, "[ -e .ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519", 60)
         shown(m, "vm-bootstrap create demo-debian --template debian-12 --memory 256M --ip 10.0.2.51/24 "
                  "--gateway 10.0.2.2 --ssh-key .ssh/id_ed25519.pub --start --autostart --wait", 900)
+    answer(o, m)
 
 
 def in_tiny(m, command, timeout=60):
@@ -255,10 +264,7 @@ def proof(o, m):
     m.shell.ready = False
     boot(m)
     on_bulkhead(m)
-    with Ticking("waiting for the guests to start by themselves"):
-        m.eventually("bhctl list | grep -q demo-tiny && ping -c 1 -W 2 10.0.2.50", 300, every=3)
-        if not o.quick:
-            m.eventually("bhctl list | grep -q demo-debian && ping -c 1 -W 2 10.0.2.51", 600, every=3)
+    answer(o, m)
     look(m, o)
     said = [in_tiny(m, "cat /root/proof; uptime")]
     if not o.quick:
