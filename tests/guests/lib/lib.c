@@ -163,3 +163,23 @@ void guest_main(void)
 	test_main();
 	finish();
 }
+
+/* ---- a second vCPU -------------------------------------------------------------- */
+
+void start_second(void (*fn)(void))
+{
+	static char stack[16384] __attribute__((aligned(16)));
+	static struct vcpu_guest_context ctx;
+	u64 top = (u64)stack + sizeof(stack) - 8;
+
+	ctx.flags = VGCF_in_kernel | VGCF_online;
+	ctx.user_regs.rip = (u64)fn;
+	ctx.user_regs.rsp = ctx.kernel_sp = top;
+	ctx.user_regs.cs = FLAT_KERNEL_CS;
+	ctx.user_regs.ss = ctx.kernel_ss = FLAT_KERNEL_SS;
+	ctx.ctrlreg[3] = mfn_of((void *)start_info_ptr->pt_base) << 12;
+	ctx.trap_ctxt[14] =
+		(struct trap_info){ 14, 0, FLAT_KERNEL_CS, (u64)trap_stub_14 };
+	EQ(HC(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, &ctx), 0);
+	EQ(HC(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
+}

@@ -117,6 +117,9 @@ extern unsigned long nr_traps;
 extern void *trap_jmp[5];
 extern volatile bool trap_armed;
 void events_on(bool on); /* upcall mask */
+/* Lets vCPU 1 enter fn, which must not return, on a stack of its own; its page
+ * faults go where ours do. Once in a test. */
+void start_second(void (*fn)(void));
 extern volatile unsigned long nr_events;
 void user_enter(u64 rip, u64 rsp);
 void user_exit(void);

@@ -21,8 +21,6 @@ static volatile enum {
 	OVER
 } phase;
 static volatile bool running, stopped;
-static char stack[16384] __attribute__((aligned(16)));
-static struct vcpu_guest_context ctx;
 
 static long gnttab(int cmd, void *op)
 {
@@ -78,22 +76,6 @@ static void second(void)
 	}
 	stopped = true;
 	for (;;)
-		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
-}
-
-static void start_second(void)
-{
-	ctx.flags = VGCF_in_kernel | VGCF_online;
-	ctx.user_regs.rip = (u64)second;
-	ctx.user_regs.rsp = (u64)stack + sizeof(stack) - 8;
-	ctx.user_regs.cs = FLAT_KERNEL_CS;
-	ctx.user_regs.ss = FLAT_KERNEL_SS;
-	ctx.kernel_ss = FLAT_KERNEL_SS;
-	ctx.kernel_sp = (u64)stack + sizeof(stack) - 8;
-	ctx.ctrlreg[3] = mfn_of((void *)start_info_ptr->pt_base) << 12;
-	EQ(HC(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, &ctx), 0);
-	EQ(HC(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
-	while (!running)
 		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
 }
 
@@ -179,7 +161,9 @@ void test_main(void)
 	table = page();
 	for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++)
 		pages[i] = page();
-	start_second();
+	start_second(second);
+	while (!running)
+		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
 	grants();
 	events();
 }

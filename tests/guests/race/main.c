@@ -19,7 +19,6 @@
 
 #define ROUNDS 1500
 
-void trap_stub_14(void);
 long try_write(volatile u64 *p, u64 v);
 extern char try_write_insn[], try_write_fault[];
 __asm__(".text\n"
@@ -33,8 +32,6 @@ __asm__(".text\n"
 static u64 *victim, *window, *frames[8];
 static volatile bool stop, running, stopped;
 static volatile unsigned long mapped, stale, refused, loaded;
-static char stack[16384] __attribute__((aligned(16)));
-static struct vcpu_guest_context ctx;
 
 static bool on_fault(struct trap_frame *f)
 {
@@ -104,30 +101,6 @@ static void second(void)
 	stopped = true;
 	for (;;)
 		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
-}
-
-static bool start_second(void)
-{
-	long rc;
-
-	if (HC(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0) < 0)
-		return false;
-	ctx.flags = VGCF_in_kernel | VGCF_online;
-	ctx.user_regs.rip = (u64)second;
-	ctx.user_regs.rsp = (u64)stack + sizeof(stack) - 8;
-	ctx.user_regs.cs = FLAT_KERNEL_CS;
-	ctx.user_regs.ss = FLAT_KERNEL_SS;
-	ctx.kernel_ss = FLAT_KERNEL_SS;
-	ctx.kernel_sp = (u64)stack + sizeof(stack) - 8;
-	ctx.ctrlreg[3] = mfn_of((void *)start_info_ptr->pt_base) << 12;
-	ctx.trap_ctxt[14] =
-		(struct trap_info){ 14, 0, FLAT_KERNEL_CS, (u64)trap_stub_14 };
-	rc = HC(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, &ctx);
-	EQ(rc, 0);
-	EQ(HC(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
-	while (!running)
-		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
-	return true;
 }
 
 static void pin_and_watch(void)
@@ -201,7 +174,9 @@ void test_main(void)
 	EQ(RO(victim), 0);
 	EQ(map((u64)window, 0, UVMF_INVLPG), 0);
 	trap_on(14, on_fault);
-	CHECK(start_second());
+	start_second(second);
+	while (!running)
+		HC(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
 	pin_and_watch();
 
 	fighting = true;
