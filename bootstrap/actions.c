@@ -15,8 +15,20 @@
 #include "lvm.h"
 #include "util.h"
 
-/* Is there such a volume, and is it ours? 1 yes, 0 no volume, <0 failed. */
-static int owned(const char *vg, const char *lv, const char *owner)
+/* udev or a dying process may have a volume open for a moment. */
+#define TRIES 15
+
+static void nap(void)
+{
+	struct timespec t = { 0, 200 * 1000 * 1000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* Is there such a volume, and is it ours? 1 yes, 0 no volume, <0 failed. If yes,
+ * ret_open (may be NULL) says whether somebody uses it. */
+static int owned(const char *vg, const char *lv, const char *owner,
+		 bool *ret_open)
 {
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
 	const struct lv *v;
@@ -31,24 +43,24 @@ static int owned(const char *vg, const char *lv, const char *owner)
 		return fail(VMB_CONFLICT,
 			    "volume %s/%s is not tagged %s: left alone", vg, lv,
 			    owner);
+	if (ret_open)
+		*ret_open = lv_is_open(v);
 	return 1;
 }
 
 /* VG LV OWNER */
 static int do_lv_remove(const char *const *a)
 {
-	struct timespec nap = { 0, 200 * 1000 * 1000 };
 	int r = 0;
 
-	/* udev or a dying process may have the volume open for a moment. */
-	for (int i = 0; i < 15; i++) {
-		r = owned(a[0], a[1], a[2]);
+	for (int i = 0; i < TRIES; i++) {
+		r = owned(a[0], a[1], a[2], NULL);
 		if (r <= 0)
 			return r;
 		r = lvm_remove(a[0], a[1]);
 		if (r >= 0)
 			return 0;
-		nanosleep(&nap, NULL);
+		nap();
 	}
 	return r;
 }
@@ -79,11 +91,11 @@ static int do_rename(const char *const *a)
  */
 static int do_lv_swap(const char *const *a)
 {
-	int r = owned(a[0], a[2], a[4]);
+	int r = owned(a[0], a[2], a[4], NULL);
 
 	if (r <= 0)
 		return r;
-	r = owned(a[0], a[1], a[4]);
+	r = owned(a[0], a[1], a[4], NULL);
 	if (r > 0)
 		r = lvm_rename(a[0], a[1], a[3]);
 	fault_point("half swapped");
@@ -96,7 +108,7 @@ static int do_lv_untag(const char *const *a)
 	_cleanup_free_ char *full = bh_asprintf("%s/%s", a[0], a[1]);
 	const char *av[] = { "lvchange", "-q", "-y", "--deltag",
 			     a[3],       full, NULL };
-	int r = owned(a[0], a[1], a[2]);
+	int r = owned(a[0], a[1], a[2], NULL);
 
 	return r <= 0 ? r : lvm_cmd(av);
 }
@@ -129,26 +141,6 @@ static int do_lv_extend(const char *const *a)
 	return r;
 }
 
-/* By a guest, that is: udev and the like let go of it within seconds. */
-static int in_use(const char *vg, const char *lv)
-{
-	struct timespec nap = { 0, 200 * 1000 * 1000 };
-
-	for (int i = 0; i < 15; i++) {
-		struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
-		const struct lv *v;
-		int r = lvm_load(vg, &l);
-
-		if (r < 0)
-			return r;
-		v = lvm_lv(&l, vg, lv);
-		if (!v || !lv_is_open(v))
-			return 0;
-		nanosleep(&nap, NULL);
-	}
-	return 1;
-}
-
 /*
  * VG LV OWNER: grow the file system in it to the volume's size. Asked for when
  * the guest was stopped, but this may be a later run, after a power cut, and
@@ -157,15 +149,21 @@ static int in_use(const char *vg, const char *lv)
 static int do_fs_grow(const char *const *a)
 {
 	_cleanup_free_ char *dev = lv_device(a[0], a[1]);
-	int r = owned(a[0], a[1], a[2]);
+	bool open = true;
 
-	if (r <= 0)
-		return r;
-	r = in_use(a[0], a[1]);
-	if (r > 0)
-		note("volume %s/%s has grown and is in use; its file system is left to the guest",
-		     a[0], a[1]);
-	return r ? MIN(r, 0) : guestfs_grow(dev);
+	for (int i = 0; i < TRIES && open; i++) {
+		int r = owned(a[0], a[1], a[2], &open);
+
+		if (r <= 0)
+			return r;
+		if (open)
+			nap();
+	}
+	if (!open)
+		return guestfs_grow(dev);
+	note("volume %s/%s has grown and is in use; its file system is left to the guest",
+	     a[0], a[1]);
+	return 0;
 }
 
 static int marked(const char *vg, const char *lv, const char *tag)
