@@ -16,14 +16,6 @@
 bool opt_quiet, opt_json;
 static char last_msg[1024];
 
-/* Names come from images and exported guests: they must not work a terminal. */
-static void printable(char *s)
-{
-	for (; *s; s++)
-		if (iscntrl((unsigned char)*s) && *s != '\n')
-			*s = '?';
-}
-
 int fail(int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -31,7 +23,8 @@ int fail(int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(last_msg, sizeof(last_msg), fmt, ap);
 	va_end(ap);
-	printable(last_msg);
+	bh_printable(last_msg,
+		     '\n'); /* names come from images and exported guests */
 	fprintf(stderr, "vm-bootstrap: %s\n", last_msg);
 	fflush(stderr);
 	return -code;
@@ -47,7 +40,7 @@ void note(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	printable(text);
+	bh_printable(text, '\n');
 	fprintf(stderr, "vm-bootstrap: %s\n", text);
 	fflush(stderr);
 }

@@ -56,6 +56,13 @@ void bh_log_setup(const char *program, enum bh_level max)
 	logger.journal = getenv("JOURNAL_STREAM") && !isatty(STDERR_FILENO);
 }
 
+void bh_printable(char *s, char keep)
+{
+	for (; *s; s++)
+		if (*s != keep && iscntrl((unsigned char)*s))
+			*s = '?';
+}
+
 void bh_logv(enum bh_level level, const char *fmt, va_list ap)
 {
 	char line[2048];
@@ -69,9 +76,7 @@ void bh_logv(enum bh_level level, const char *fmt, va_list ap)
 		return;
 
 	/* A guest's string must not forge a second log line. */
-	for (char *c = line; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
+	bh_printable(line, '\0');
 
 	if (logger.journal)
 		fprintf(stderr, "<%d>%s\n", (int)level, line);

@@ -125,6 +125,9 @@ int bh_parse_u32(const char *s, uint32_t *ret) __must_check;
 
 /* Cuts white space off both ends, in place. */
 char *bh_strip(char *s);
+/* Control characters become "?", so that what a guest or a file says can forge no
+ * line and work no terminal; keep: one that stays, or 0. */
+void bh_printable(char *s, char keep);
 
 /* ---- memory ------------------------------------------------------------ */
 
