@@ -18,7 +18,6 @@
 #include <sys/wait.h>
 
 #include "conf.h"
-#include "fill.h"
 #include "guest.h"
 #include "identity.h"
 #include "inguest.h"
@@ -29,9 +28,8 @@
 #include "nic.h"
 #include "options.h"
 #include "recipe.h"
+#include "scratch.h"
 #include "tmpl.h"
-
-static char root[] = "/tmp/vmb-unit-XXXXXX";
 
 static void names(void **s __unused_arg)
 {
@@ -410,55 +408,6 @@ static void guest_files(void **s __unused_arg)
 	guest_done(&g);
 }
 
-/* A guest in a file; what is in the fields varies. */
-#define FOREIGN(boot, files, nic)                                                      \
-	"{\"name\":\"a\",\"vg\":\"v\",\"boot\":\"" boot "\",\"vcpus\":1,"              \
-	"\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\",\"memory\":99999999," files \
-	",\"nics\":[{\"bridge\":\"br0\",\"mac\":"                                      \
-	"\"00:16:3e:01:02:03\"" nic "}]}"
-
-static void guests_in_files_are_strangers(void **s __unused_arg)
-{
-	static const struct {
-		const char *json;
-		bool ok, keeps;
-	} cases[] = {
-		{ FOREIGN("host", "\"kernel\":\"/boot/vmlinuz-6\"", ""), true,
-		  true },
-		{ FOREIGN("host",
-			  "\"kernel\":\"/usr/lib/bulkhead/kernels/6/vmlinuz\","
-			  "\"ramdisk\":\"/etc/shadow\"",
-			  ""),
-		  true, false },
-		{ FOREIGN("pvgrub", "\"kernel\":\"/etc/shadow\"", ""), true,
-		  false },
-		{ FOREIGN("host",
-			  "\"kernel\":\"/boot/vmlinuz-/../../etc/shadow\"", ""),
-		  true, false },
-		{ FOREIGN("magic", "\"kernel\":\"/boot/vmlinuz-6\"", ""), false,
-		  false },
-		{ FOREIGN("disk", "\"extra\":\"x\"",
-			  ",\"bridge\":\"br0,vifname=eth0\""),
-		  false, false },
-		{ FOREIGN("disk", "\"extra\":\"x\"", ",\"mac\":\"x\""), false,
-		  false },
-		{ FOREIGN("disk", "\"extra\":\"x\"",
-			  ",\"dns\":[\"1.1.1.1\\nx\",null]"),
-		  false, false },
-		{ FOREIGN("disk", "\"hostname\":\"a b\"", ""), false, false },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct guest g = { 0 };
-
-		assert_int_equal(guest_parse(cases[i].json, &g), 0);
-		assert_int_equal(guest_check_foreign(&g) >= 0, cases[i].ok);
-		if (cases[i].ok)
-			assert_int_equal(g.kernel != NULL, cases[i].keeps);
-		guest_done(&g);
-	}
-}
-
 /* One journalled operation: makes file A, then publishes B from B.new. */
 static int operate(void)
 {
@@ -485,13 +434,6 @@ static int operate(void)
 	if (r >= 0)
 		r = journal_redo(j, "rename", tmp, b, NULL);
 	return r < 0 ? r : journal_commit(&j);
-}
-
-static bool there(const char *name)
-{
-	_cleanup_free_ char *p = bh_asprintf("%s/%s", root, name);
-
-	return access(p, F_OK) == 0;
 }
 
 static void journal_is_all_or_nothing(void **s __unused_arg)
@@ -560,85 +502,6 @@ static void journal_of_the_living_is_left_alone(void **s __unused_arg)
 	journal_abort(&j);
 }
 
-static void qcow2_names_no_other_file(void **s __unused_arg)
-{
-	static const struct {
-		size_t at;
-		char byte;
-		int r;
-	} cases[] = { { 0, 'Q', 0 },
-		      { 15, 112, -VMB_SOURCE }, /* a backing file */
-		      { 79, 4, -VMB_SOURCE },   /* an external data file */
-		      { 79, 1, 0 } };           /* just not closed cleanly */
-	_cleanup_free_ char *file = bh_asprintf("%s/x.qcow2", root);
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		char h[112] = "QFI\xfb\0\0\0\3";
-
-		h[cases[i].at] = cases[i].byte;
-		assert_int_equal(bh_fill_file(file, h, sizeof(h), 0600), 0);
-		assert_true(import_is_qcow2(file));
-		assert_int_equal(import_check_qcow2(file), cases[i].r);
-	}
-}
-
-/* libarchive would run lrzip for it: after chroot, what a layer calls so. */
-static void no_program_unpacks_an_archive(void **s __unused_arg)
-{
-	static const char lrz[64] = "LRZI\0\6";
-	_cleanup_free_ char *bin = bh_asprintf("%s/lrzip", root);
-	_cleanup_free_ char *file = bh_asprintf("%s/x.tar.lrz", root);
-	_cleanup_free_ char *script =
-		bh_asprintf("#!/bin/sh\n: >%s/ran\n", root);
-	_cleanup_free_ char *path = strdup(getenv("PATH"));
-	uint64_t bytes;
-
-	assert_int_equal(bh_fill_file(bin, script, strlen(script), 0755), 0);
-	assert_int_equal(bh_fill_file(file, lrz, sizeof(lrz), 0600), 0);
-	setenv("PATH", root, 1);
-	assert_int_equal(import_measure(file, &bytes), -VMB_SOURCE);
-	setenv("PATH", path, 1);
-	assert_false(there("ran"));
-}
-
-static void boot_of_an_image_is_no_link(void **s __unused_arg)
-{
-	_cleanup_free_ char *mnt = state_path("image"), *dir = NULL;
-	_cleanup_free_ char *boot = state_path("image/boot");
-
-	assert_true(bh_mkdir_p(mnt, 0755) >= 0);
-	assert_int_equal(symlink(root, boot), 0);
-	assert_int_equal(import_boot_dir(mnt, &dir), -VMB_SOURCE);
-	assert_null(dir);
-	assert_int_equal(unlink(boot), 0);
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(import_boot_dir(mnt, &dir), 0);
-		assert_string_equal(dir, boot);
-		free(dir);
-		dir = NULL;
-	}
-	assert_int_equal(rmdir(boot), 0);
-}
-
-static void copying_an_image_follows_no_link(void **s __unused_arg)
-{
-	_cleanup_free_ char *from = state_path("from"), *to = state_path("to");
-	_cleanup_free_ char *new = state_path("from/x");
-	_cleanup_free_ char *link = state_path("to/x");
-	_cleanup_free_ char *host = bh_asprintf("%s/host", root), *text = NULL;
-	struct stat st;
-
-	assert_true(bh_mkdir_p(from, 0755) >= 0 && bh_mkdir_p(to, 0755) >= 0);
-	assert_int_equal(bh_fill_file(host, "host", 4, 0600), 0);
-	assert_int_equal(bh_fill_file(new, "image", 5, 0600), 0);
-	assert_int_equal(symlink(host, link), 0);
-	assert_int_equal(import_copy_tree(from, to), 0);
-	assert_true(bh_read_file(host, 64, &text, NULL) >= 0);
-	assert_string_equal(text, "host");
-	assert_int_equal(lstat(link, &st), 0);
-	assert_true(S_ISREG(st.st_mode));
-}
-
 /* What is undone last succeeds; what failed before it is tried again. */
 static void failed_undo_keeps_the_journal(void **s __unused_arg)
 {
@@ -672,18 +535,6 @@ static void torn_journal_line_is_ignored(void **s __unused_arg)
 	assert_true(access(p, F_OK) < 0);
 }
 
-static int enter(void **s __unused_arg)
-{
-	if (!mkdtemp(root))
-		return -1;
-	return setenv("VM_BOOTSTRAP_ROOT", root, 1);
-}
-
-static int leave(void **s __unused_arg)
-{
-	return rm_rf(root);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -700,15 +551,10 @@ int main(void)
 		cmocka_unit_test(key_files),
 		cmocka_unit_test(lvm_reports),
 		cmocka_unit_test(guest_files),
-		cmocka_unit_test(guests_in_files_are_strangers),
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),
 		cmocka_unit_test(torn_journal_line_is_ignored),
 		cmocka_unit_test(failed_undo_keeps_the_journal),
-		cmocka_unit_test(qcow2_names_no_other_file),
-		cmocka_unit_test(no_program_unpacks_an_archive),
-		cmocka_unit_test(boot_of_an_image_is_no_link),
-		cmocka_unit_test(copying_an_image_follows_no_link),
 	};
 
 	return cmocka_run_group_tests_name("bootstrap", tests, enter, leave);
