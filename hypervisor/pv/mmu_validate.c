@@ -17,6 +17,14 @@
 
 struct rangeset *mmio_ro_ranges;
 
+/* Nothing present in these eight entries? Most of a table is empty. */
+static inline bool eight_empty(const u64 *t)
+{
+	u64 any = t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7];
+
+	return !(any & PTE_P);
+}
+
 int l1e_get_io(struct domain *d, struct domain *pgd, u64 *e)
 {
 	struct domain *who = pgd == dom_io ? d : pgd;
@@ -111,15 +119,9 @@ static int l1_validate(struct page_info *pg, struct domain *d)
 		u64 e;
 		int rc;
 
-		/* Most of a new table is empty. */
-		if (!(i & 7)) {
-			u64 any = t[i] | t[i + 1] | t[i + 2] | t[i + 3] |
-				  t[i + 4] | t[i + 5] | t[i + 6] | t[i + 7];
-
-			if (!(any & PTE_P)) {
-				i += 7;
-				continue;
-			}
+		if (!(i & 7) && eight_empty(t + i)) {
+			i += 7;
+			continue;
 		}
 		e = t[i];
 		if (!(e & PTE_P))
@@ -145,15 +147,9 @@ static void l1_release(struct page_info *pg, struct domain *d)
 	const u64 *t = page_to_virt(pg);
 
 	for (unsigned int i = pg->nr_valid; i > 0; i--) {
-		if (!(i & 7)) {
-			const u64 *g = t + i - 8;
-			u64 any = g[0] | g[1] | g[2] | g[3] | g[4] | g[5] |
-				  g[6] | g[7];
-
-			if (!(any & PTE_P)) {
-				i -= 7;
-				continue;
-			}
+		if (!(i & 7) && eight_empty(t + i - 8)) {
+			i -= 7;
+			continue;
 		}
 		if (t[i - 1] & PTE_P)
 			l1e_put(d, t[i - 1]);
@@ -260,6 +256,10 @@ static int table_validate(struct page_info *pg, unsigned int level,
 		u64 e = t[i];
 		int rc;
 
+		if (!(i & 7) && eight_empty(t + i)) {
+			i += 7;
+			continue;
+		}
 		if (!(e & PTE_P) || slot_is_ours(level, i))
 			continue;
 		if (preemptible && progress && hypercall_preempt()) {
@@ -299,6 +299,10 @@ static int table_release(struct page_info *pg, unsigned int level,
 		page_put(child);
 	}
 	while (i > 0) {
+		if (!(i & 7) && eight_empty(t + i - 8)) {
+			i -= 8;
+			continue;
+		}
 		i--;
 		if (!(t[i] & PTE_P) || slot_is_ours(level, i))
 			continue;
