@@ -9,7 +9,8 @@ the guest tests stand on.
 
 The guests run the distribution's own kernel with a busybox initramfs. Nothing
 is faked: units, store and supervisor are those that `make install` installs.
-BULKHEAD_TEST_HYPERVISOR=xen runs the same on Debian's Xen 4.17.
+BULKHEAD_TEST_HYPERVISOR=xen runs the same on Debian's Xen 4.17, and a kernel's
+package in BULKHEAD_DOM0_KERNEL makes that the kernel of dom0.
 """
 
 import json
@@ -100,7 +101,7 @@ d=/dev/disk/by-id/virtio-vg0
 pvcreate -q $d; vgcreate -q vg0 $d
 for i in 1 2 3 4; do lvcreate -q -n d$i -L 64M vg0; done
 ip link add xenbr0 type bridge; ip addr add 10.9.0.1/24 dev xenbr0; ip link set xenbr0 up
-cp /boot/vmlinuz-* /root/vmlinuz
+cp /boot/vmlinuz-*-amd64 /root/vmlinuz
 """
 
 

@@ -172,20 +172,26 @@ class Image:
 
 
 def image(flavour):
-    """The image of a flavour, made if the cache has none (minutes)."""
-    pkgs = packages(flavour)
-    path = f"{CACHE}/images/{flavour}-{recipe_hash(sorted(pkgs), SIZE_MIB, LAYOUT)}"
+    """The image of a flavour, made if the cache has none (minutes). With a kernel's
+    package in $BULKHEAD_DOM0_KERNEL it is installed beside the stock one and booted."""
+    pkgs, hooks, given = packages(flavour), [f'{HERE}/image/setup.sh "$1"'], os.environ.get("BULKHEAD_DOM0_KERNEL")
+    parts = [sorted(pkgs), SIZE_MIB, LAYOUT]
+    if given:
+        hooks.insert(0, f'cp {given} "$1"/kernel.deb; chroot "$1" dpkg -i /kernel.deb; rm "$1"/kernel.deb')
+        with open(given, "rb") as f:
+            parts.append(hashlib.file_digest(f, "sha256").hexdigest())
+    path = f"{CACHE}/images/{flavour}-{recipe_hash(*parts)}"
     with making(path) as tmp:
         if tmp:
             start = time.time()
             say(f"image {flavour}: installing {len(pkgs)} packages and what they need (some minutes)")
             os.makedirs(tmp)
             root = f"{tmp}/root"
-            debootstrap(root, pkgs, [f'{HERE}/image/setup.sh "$1"'])
+            debootstrap(root, pkgs, hooks)
             say(f"image {flavour}: making the disk")
-            kernel = sorted(glob.glob(f"{root}/boot/vmlinuz-*"))[-1]
-            shutil.copy(kernel, f"{tmp}/vmlinuz")
-            release = os.path.basename(kernel).split("-", 1)[1]
+            vmlinuz = glob.glob(f"{root}/boot/vmlinuz-*{'-bulkhead-dom0' if given else '-amd64'}")[0]
+            shutil.copy(vmlinuz, f"{tmp}/vmlinuz")
+            release = os.path.basename(vmlinuz).split("-", 1)[1]
             shutil.copy(f"{root}/boot/initrd.img-{release}", f"{tmp}/initrd.img")
             with open(f"{tmp}/release", "w", encoding="ascii") as f:
                 f.write(release + "\n")
