@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vm-bootstrap template ...: a second table of subcommands. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <getopt.h>
 #include <json-c/json.h>
 #include <sys/stat.h>
@@ -125,33 +126,63 @@ static int build(int argc, char **argv)
 	return done(&t, tmpl_make(&m));
 }
 
-/* qcow2 becomes raw beside the state, and is gone again afterwards. */
-static int to_raw(const char *file, char **ret)
+/* An empty file of our own, for root alone; what bore the name is gone. */
+static int make_private(const char *path)
 {
-	_cleanup_free_ char *raw = state_path("import.%d.raw", (int)getpid());
-	const char *av[] = { "qemu-img", "convert", "-f", "qcow2", "-O",
-			     "raw",      file,      raw,  NULL };
-	_cleanup_free_ char *err = NULL;
-	_cleanup_free_ char *dir = state_path(".");
-	int rc;
+	int fd;
 
-	if (!raw || !dir || bh_mkdir_p(dir, 0755) < 0)
+	(void)unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		  0600);
+	if (fd < 0)
+		return fail(VMB_FAILED, "cannot write %s: %m", path);
+	close(fd);
+	return 0;
+}
+
+static uint64_t image_room(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) < 0
+		       ? 0
+		       : (uint64_t)st.st_blocks * 512 * 5 / 4 + (256u << 20);
+}
+
+/*
+ * qcow2 becomes raw beside the state. The journal forgets the file whatever
+ * becomes of the import: it is as large as the disk it holds.
+ */
+static int to_raw(struct tmpl_make *m, struct journal *j)
+{
+	struct fill_import *f = m->arg;
+	const char *av[] = { "qemu-img", "convert", "-f",   "qcow2", "-O",
+			     "raw",      f->file,   f->raw, NULL };
+	_cleanup_free_ char *err = NULL, *dir = state_path(".");
+	int r;
+
+	if (!f->raw || !dir || bh_mkdir_p(dir, 0755) < 0)
 		return oom();
-	rc = import_check_qcow2(file);
-	if (rc < 0)
-		return rc;
+	r = journal_undo(j, "unlink", f->raw, NULL);
+	if (r >= 0)
+		r = journal_redo(j, "unlink", f->raw, NULL);
+	if (r >= 0)
+		r = make_private(f->raw);
+	if (r < 0)
+		return r;
 	progress("unpacking the image", 5);
-	rc = bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err);
-	if (rc == 127)
+	r = bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err);
+	if (r == 127)
 		return fail(
 			VMB_MISSING,
 			"qcow2 images need qemu-img; install qemu-utils, or convert to raw");
-	if (rc) {
-		(void)unlink(raw);
-		return fail(VMB_SOURCE, "%s: %s", file,
+	if (r)
+		return fail(VMB_SOURCE, "%s: %s", f->file,
 			    err ? bh_strip(err) : "qemu-img failed");
-	}
-	*ret = TAKE_PTR(raw);
+	fault_point("unpacked");
+	f->file = f->raw;
+	if (!m->bytes)
+		m->bytes = image_room(f->raw);
 	return 0;
 }
 
@@ -174,6 +205,33 @@ static int default_name(const char *file, char **ret)
 		       : 0;
 }
 
+/* What the file is, how it becomes a root, and how much room that takes. */
+static int import_kind(struct fill_import *f, struct tmpl_make *m, char **raw)
+{
+	int r;
+
+	if (import_is_qcow2(f->file)) {
+		r = import_check_qcow2(f->file);
+		*raw = state_path("import.%s.raw", m->t->name);
+		f->raw = *raw;
+		m->prepare = to_raw;
+		m->fill = fill_image;
+		return r;
+	}
+	if (import_is_image(f->file)) {
+		m->fill = fill_image;
+		if (!m->bytes)
+			m->bytes = image_room(f->file);
+		return 0;
+	}
+	m->fill = fill_tar;
+	if (m->bytes)
+		return 0;
+	r = import_measure(f->file, &m->bytes);
+	m->bytes = m->bytes * 5 / 4 + (192u << 20);
+	return r;
+}
+
 static int import(int argc, char **argv)
 {
 	struct tmpl t _cleanup_tmpl_ = { 0 };
@@ -181,7 +239,6 @@ static int import(int argc, char **argv)
 	_cleanup_free_ char *raw = NULL;
 	struct fill_import f = { .uuid = &t.uuid };
 	struct tmpl_make m = { .t = &t, .arg = &f, .untrusted = true };
-	struct stat st;
 	int r = parse(argc, argv, &o);
 
 	if (r >= 0 && optind != argc - 1)
@@ -190,29 +247,16 @@ static int import(int argc, char **argv)
 		return r;
 	f.file = argv[optind];
 	f.boot = o.boot ? o.boot : "host";
-	if (stat(f.file, &st) < 0 || access(f.file, R_OK) < 0)
+	if (access(f.file, R_OK) < 0)
 		return fail(VMB_MISSING, "cannot read %s: %m", f.file);
 	if (o.name)
 		r = text_opt(&t.name, o.name);
 	else
 		r = default_name(f.file, &t.name);
-	if (r >= 0 && import_is_qcow2(f.file)) {
-		r = to_raw(f.file, &raw);
-		f.file = raw;
-	}
-	if (r < 0)
-		return r;
-	if (import_is_image(f.file)) {
-		m.fill = fill_image;
-		(void)stat(f.file, &st);
-		m.bytes = (uint64_t)st.st_blocks * 512 * 5 / 4 + (256u << 20);
-	} else {
-		m.fill = fill_tar;
-		r = import_measure(f.file, &m.bytes);
-		m.bytes = m.bytes * 5 / 4 + (192u << 20);
-	}
 	if (r >= 0 && o.size && parse_size(o.size, 1 << 20, &m.bytes) < 0)
 		r = fail(VMB_USAGE, "--size \"%s\": expected as in 2G", o.size);
+	if (r >= 0)
+		r = import_kind(&f, &m, &raw);
 	m.vg = o.vg;
 	m.pool = o.pool;
 	if (r >= 0 && (text_opt(&t.fstype, o.fstype ? o.fstype : "ext4") < 0 ||
@@ -221,11 +265,7 @@ static int import(int argc, char **argv)
 		       text_opt(&t.description, "imported") < 0 ||
 		       text_opt(&t.source, argv[optind]) < 0))
 		r = -VMB_FAILED;
-	if (r >= 0)
-		r = done(&t, tmpl_make(&m));
-	if (raw)
-		(void)unlink(raw);
-	return r;
+	return r < 0 ? r : done(&t, tmpl_make(&m));
 }
 
 static int list_recipes(void)
@@ -397,6 +437,10 @@ static int export_one(int argc, char **argv)
 	part = bh_asprintf("%.*s.partial-%s", (int)(base - file), file, base);
 	if (!dev || !part)
 		return oom();
+	/* A guest's whole root, keys and password hashes with it. */
+	r = make_private(part);
+	if (r < 0)
+		return r;
 	e = (struct export_job){ dev, t.fstype, part };
 	r = ns_run(export_fn, &e);
 	if (r >= 0 && rename(part, file) < 0)

@@ -22,6 +22,7 @@ int fill_dnf(const char *mnt, void *fill_recipe);
 
 struct fill_import {
 	const char *file; /* tarball or raw image */
+	const char *raw;  /* where a qcow2 one is unpacked */
 	const char *boot; /* boot mode: a guest's own kernel needs a menu */
 	char *const *uuid;
 };

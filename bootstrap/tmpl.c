@@ -319,6 +319,8 @@ int tmpl_make(struct tmpl_make *m)
 	if (!m->t->lv || !m->t->uuid || !m->t->created)
 		return oom();
 	r = journal_begin("template", m->t->name, "template", &j);
+	if (r >= 0 && m->prepare)
+		r = m->prepare(m, j);
 	if (r >= 0)
 		r = make_volume(m, j, &l);
 	if (r < 0)

@@ -37,11 +37,14 @@ void tmpl_list_done(struct tmpl_list *l);
 /* Fills a fresh, mounted volume; runs in ns_run with the mount in place. */
 typedef int (*tmpl_fill_fn)(const char *mnt, void *arg);
 
+struct journal;
 struct tmpl_make {
 	struct tmpl *t; /* name, boot, ... set; vg, lv, version filled in */
 	const char *vg, *pool; /* wanted, or NULL */
 	const char *features;
 	uint64_t bytes;
+	/* NULL, or what comes before the volume and may set its size. */
+	int (*prepare)(struct tmpl_make *m, struct journal *j);
 	tmpl_fill_fn fill;
 	void *arg;
 	bool untrusted; /* nothing in it may run, be set-id or a device */
