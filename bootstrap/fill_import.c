@@ -41,25 +41,104 @@ void import_filters(struct archive *a)
 	archive_read_support_filter_zstd(a);
 }
 
-static struct archive *open_archive(int fd)
+static struct archive *new_archive(void)
 {
 	struct archive *a = archive_read_new();
 
+	if (!a)
+		return NULL;
 	import_filters(a);
 	archive_read_support_format_tar(a);
 	archive_read_support_format_cpio(a);
 	archive_read_support_format_empty(a);
-	if (archive_read_open_fd(a, fd, 1 << 16) != ARCHIVE_OK) {
+	return a;
+}
+
+static struct archive *open_archive(int fd)
+{
+	struct archive *a = new_archive();
+
+	if (a && archive_read_open_fd(a, fd, 1 << 16) != ARCHIVE_OK) {
 		archive_read_free(a);
 		return NULL;
 	}
 	return a;
 }
 
+/* What kind of archive, told from its first names. */
+static bool is_oci(const char *file)
+{
+	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct archive *a = fd >= 0 ? open_archive(fd) : NULL;
+	struct archive_entry *e;
+	bool yes = false, root = false;
+
+	while (a && !yes && !root &&
+	       archive_read_next_header(a, &e) == ARCHIVE_OK) {
+		const char *p = archive_entry_pathname(e);
+
+		if (!p) /* in an encoding that is not ours */
+			continue;
+		while (*p == '/' || bh_startswith(p, "./"))
+			p += *p == '/' ? 1 : 2;
+		yes = streq(p, "oci-layout") || streq(p, "manifest.json") ||
+		      streq(p, "index.json");
+		root = bh_startswith(p, "bin") || bh_startswith(p, "etc") ||
+		       bh_startswith(p, "usr") || bh_startswith(p, "rootfs/");
+	}
+	if (a)
+		archive_read_free(a);
+	return yes;
+}
+
+/* A member of an archive, read as if it were a file. */
+struct member {
+	struct archive *outer;
+	char buf[1 << 16];
+};
+
+static la_ssize_t read_member(struct archive *a __unused_arg, void *arg,
+			      const void **ret)
+{
+	struct member *m = arg;
+
+	*ret = m->buf;
+	return archive_read_data(m->outer, m->buf, sizeof(m->buf));
+}
+
+/* Room for what is in an archive, and how much that is. */
+static int measure(struct archive *a, bool layers, uint64_t *sum, uint64_t *n)
+{
+	struct archive_entry *e;
+	int r;
+
+	while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK ||
+	       r == ARCHIVE_WARN) {
+		*sum += (uint64_t)archive_entry_size(e) + 4096;
+		(*n)++;
+		/* A layer is unpacked beside its packed form. */
+		if (layers && archive_entry_filetype(e) == AE_IFREG) {
+			struct archive *in = new_archive();
+			struct member *m = calloc(1, sizeof(*m));
+			uint64_t files = 0;
+
+			if (m)
+				m->outer = a;
+			/* Not every blob is a layer: what is none has no files. */
+			if (in && m &&
+			    archive_read_open(in, m, NULL, read_member, NULL) ==
+				    ARCHIVE_OK)
+				(void)measure(in, false, sum, &files);
+			archive_read_free(in);
+			free(m);
+		}
+	}
+	return r;
+}
+
 int import_measure(const char *file, uint64_t *ret_bytes)
 {
 	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
-	struct archive_entry *e;
 	struct archive *a = fd >= 0 ? open_archive(fd) : NULL;
 	uint64_t sum = 0, n = 0;
 	int r;
@@ -68,11 +147,7 @@ int import_measure(const char *file, uint64_t *ret_bytes)
 		return fail(VMB_SOURCE,
 			    "%s: neither a tar archive nor a disk image", file);
 	progress("reading the archive", 0);
-	while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK ||
-	       r == ARCHIVE_WARN) {
-		sum += (uint64_t)archive_entry_size(e) + 4096;
-		n++;
-	}
+	r = measure(a, is_oci(file), &sum, &n);
 	if (r != ARCHIVE_EOF || n == 0) {
 		int rc = fail(VMB_SOURCE, "%s: damaged archive: %s", file,
 			      n ? archive_error_string(a) : "it is empty");
@@ -81,7 +156,6 @@ int import_measure(const char *file, uint64_t *ret_bytes)
 		return rc;
 	}
 	archive_read_free(a);
-	/* Packed layers inside an image need room for both. */
 	*ret_bytes = sum;
 	return 0;
 }
@@ -112,6 +186,7 @@ static int unpack(int fd, const char *name, bool layers, const char *into)
 	struct archive *a = open_archive(fd), *d = archive_write_disk_new();
 	struct archive_entry *e;
 	int r = ARCHIVE_FATAL, rc = 0;
+	bool full;
 
 	archive_write_disk_set_options(
 		d, ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_PERM |
@@ -146,10 +221,14 @@ static int unpack(int fd, const char *name, bool layers, const char *into)
 			archive_entry_set_hardlink(e, link);
 		}
 		r = archive_read_extract2(a, e, d);
-		if (r < ARCHIVE_WARN || (r == ARCHIVE_WARN && errno == ENOSPC))
-			rc = fail(errno == ENOSPC ? VMB_NOSPACE : VMB_SOURCE,
-				  "%s: cannot unpack: %s", name,
-				  archive_error_string(a));
+		full = archive_errno(a) == ENOSPC;
+		if (r > ARCHIVE_WARN || (r == ARCHIVE_WARN && !full))
+			continue;
+		rc = full ? fail(VMB_NOSPACE,
+				 "%s: does not fit into the template's volume; give it more with --size",
+				 name)
+			  : fail(VMB_SOURCE, "%s: cannot unpack: %s", name,
+				 archive_error_string(a));
 	}
 	if (rc >= 0 && (!a || r != ARCHIVE_EOF))
 		rc = fail(VMB_SOURCE, "%s: damaged archive: %s", name,
@@ -269,32 +348,6 @@ static int apply_layers(const char *name)
 	return r;
 }
 
-/* What kind of archive, told from its first names. */
-static bool is_oci(const char *file)
-{
-	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
-	struct archive *a = fd >= 0 ? open_archive(fd) : NULL;
-	struct archive_entry *e;
-	bool yes = false, root = false;
-
-	while (a && !yes && !root &&
-	       archive_read_next_header(a, &e) == ARCHIVE_OK) {
-		const char *p = archive_entry_pathname(e);
-
-		if (!p) /* in an encoding that is not ours */
-			continue;
-		while (*p == '/' || bh_startswith(p, "./"))
-			p += *p == '/' ? 1 : 2;
-		yes = streq(p, "oci-layout") || streq(p, "manifest.json") ||
-		      streq(p, "index.json");
-		root = bh_startswith(p, "bin") || bh_startswith(p, "etc") ||
-		       bh_startswith(p, "usr") || bh_startswith(p, "rootfs/");
-	}
-	if (a)
-		archive_read_free(a);
-	return yes;
-}
-
 /* LXC packs the root below "rootfs/": move it up. */
 static int lift_rootfs(void)
 {
@@ -319,6 +372,20 @@ static int lift_rootfs(void)
 	return 0;
 }
 
+/* Those the kernel tries, and that of Debian, Fedora and Alpine. */
+static bool has_init(void)
+{
+	static const char *const init[] = { "/sbin/init", "/etc/init",
+					    "/bin/init", "/init" };
+	struct stat st;
+
+	/* May be a link to what is not on this path before it runs. */
+	for (size_t i = 0; i < ARRAY_SIZE(init); i++)
+		if (lstat(init[i], &st) == 0)
+			return true;
+	return false;
+}
+
 static int check_root(const char *name)
 {
 	if (access("/etc", F_OK) < 0 ||
@@ -328,6 +395,9 @@ static int check_root(const char *name)
 			VMB_SOURCE,
 			"%s: this is not a root file system (no /etc, or neither init nor shell)",
 			name);
+	if (!has_init())
+		note("%s has no init, as most container images; its guests start nothing but a shell until one is installed in them",
+		     name);
 	return 0;
 }
 
@@ -379,10 +449,14 @@ int import_copy_tree(const char *from, const char *to)
 			     NULL };
 	_cleanup_free_ char *err = NULL;
 
-	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err))
-		return fail(VMB_FAILED, "copying the image's files: %s",
-			    err ? bh_strip(err) : "cp failed");
-	return 0;
+	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err) == 0)
+		return 0;
+	if (err && strstr(err, strerror(ENOSPC)))
+		return fail(
+			VMB_NOSPACE,
+			"the image's files do not fit into the template's volume; give it more with --size");
+	return fail(VMB_FAILED, "copying the image's files: %s",
+		    err ? bh_strip(err) : "cp failed");
 }
 
 int import_boot_dir(const char *mnt, char **ret)

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 #undef fail /* ours is another */
+#include <archive.h>
+#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -109,6 +111,56 @@ static void no_program_unpacks_an_archive(void **s __unused_arg)
 	assert_false(there("ran"));
 }
 
+/* One file in a tar archive; its bytes are all the same. */
+static size_t packed(char *out, size_t max, const char *name, const char *text,
+		     size_t n, bool gzip)
+{
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+	size_t used = 0;
+
+	if (gzip)
+		archive_write_add_filter_gzip(a);
+	archive_write_set_format_ustar(a);
+	archive_write_set_bytes_in_last_block(a, 1);
+	assert_int_equal(archive_write_open_memory(a, out, max, &used), 0);
+	archive_entry_set_pathname(e, name);
+	archive_entry_set_size(e, (la_int64_t)n);
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_perm(e, 0644);
+	assert_int_equal(archive_write_header(a, e), 0);
+	assert_int_equal(archive_write_data(a, text, n), (int)n);
+	archive_entry_free(e);
+	archive_write_free(a);
+	return used;
+}
+
+/* An image's volume holds its layers packed and unpacked for a while. */
+static void layers_are_measured(void **s __unused_arg)
+{
+	enum {
+		BIG = 1 << 20
+	};
+	_cleanup_free_ char *big = calloc(1, BIG), *layer = malloc(BIG);
+	_cleanup_free_ char *image = malloc(BIG);
+	_cleanup_free_ char *file = bh_asprintf("%s/image.tar", root);
+	uint64_t bytes = 0;
+	size_t n = packed(layer, BIG, "etc/big", big, BIG, true), k;
+
+	assert_in_range(n, 1, BIG / 10);
+	for (int i = 0; i < 2; i++) {
+		/* The same blob in a root archive is a file like any other. */
+		k = packed(image, BIG, i ? "srv/layer.tar" : "index.json",
+			   layer, n, false);
+		assert_int_equal(bh_fill_file(file, image, k, 0600), 0);
+		assert_int_equal(import_measure(file, &bytes), 0);
+		if (i)
+			assert_in_range(bytes, n, BIG / 2);
+		else
+			assert_in_range(bytes, BIG + n, BIG + n + 16384);
+	}
+}
+
 static void boot_of_an_image_is_no_link(void **s __unused_arg)
 {
 	_cleanup_free_ char *mnt = state_path("image"), *dir = NULL;
@@ -153,6 +205,7 @@ int main(void)
 		cmocka_unit_test(guests_in_files_are_strangers),
 		cmocka_unit_test(qcow2_names_no_other_file),
 		cmocka_unit_test(no_program_unpacks_an_archive),
+		cmocka_unit_test(layers_are_measured),
 		cmocka_unit_test(boot_of_an_image_is_no_link),
 		cmocka_unit_test(copying_an_image_follows_no_link),
 	};
