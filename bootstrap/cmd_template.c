@@ -13,6 +13,7 @@
 #include "fill.h"
 #include "fs.h"
 #include "guestfs.h"
+#include "image.h"
 #include "journal.h"
 #include "lock.h"
 #include "names.h"
@@ -138,15 +139,6 @@ static int make_private(const char *path)
 		return fail(VMB_FAILED, "cannot write %s: %m", path);
 	close(fd);
 	return 0;
-}
-
-static uint64_t image_room(const char *file)
-{
-	struct stat st;
-
-	return stat(file, &st) < 0
-		       ? 0
-		       : (uint64_t)st.st_blocks * 512 * 5 / 4 + (256u << 20);
 }
 
 /*

@@ -43,10 +43,11 @@ void import_filters(struct archive *a);
 int import_measure(const char *file, uint64_t *ret_bytes);
 
 /*
- * Makes or finds mnt/boot. The image's files are there already, and nothing was
- * entered: a link in its place would be followed on the host.
+ * Makes or finds the directory where, "/boot" or "/var/log", below mnt. The
+ * image's files are there already, and nothing was entered: a link in its place
+ * would be followed on the host.
  */
-int import_boot_dir(const char *mnt, char **ret);
+int import_dir(const char *mnt, const char *where, char **ret);
 /* Like cp -a; what is in the way is replaced, never written through. */
 int import_copy_tree(const char *from, const char *to);
 

@@ -439,14 +439,10 @@ int fill_tar(const char *mnt, void *arg)
 int import_copy_tree(const char *from, const char *to)
 {
 	_cleanup_free_ char *src = bh_asprintf("%s/.", from);
-	const char *av[] = { "cp",
-			     "-a",
-			     "--one-file-system",
-			     "--reflink=never",
-			     "--remove-destination",
-			     src,
-			     to,
-			     NULL };
+	const char *av[] = {
+		"cp", "-a", "--reflink=never", "--remove-destination", src,
+		to,   NULL
+	};
 	_cleanup_free_ char *err = NULL;
 
 	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, NULL, &err) == 0)
@@ -459,18 +455,26 @@ int import_copy_tree(const char *from, const char *to)
 		    err ? bh_strip(err) : "cp failed");
 }
 
-int import_boot_dir(const char *mnt, char **ret)
+int import_dir(const char *mnt, const char *where, char **ret)
 {
-	_cleanup_free_ char *dir = bh_asprintf("%s/boot", mnt);
+	_cleanup_free_ char *dir = bh_asprintf("%s%s", mnt, where);
 	struct stat st;
 
 	if (!dir)
 		return oom();
-	if (mkdir(dir, 0755) < 0 &&
-	    (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode)))
-		return fail(
-			VMB_SOURCE,
-			"the image has a boot partition, but its /boot is not a directory");
+	for (char *p = dir + strlen(mnt) + 1, *slash; p; p = slash) {
+		slash = strchr(p, '/');
+		if (slash)
+			*slash = 0;
+		if (mkdir(dir, 0755) < 0 &&
+		    (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode)))
+			return fail(
+				VMB_SOURCE,
+				"the image has a file system of its own for %s, but there is no such directory in its root",
+				where);
+		if (slash)
+			*slash++ = '/';
+	}
 	*ret = TAKE_PTR(dir);
 	return 0;
 }
@@ -486,8 +490,10 @@ int fill_image(const char *mnt, void *arg)
 		return r;
 	progress("copying files", 20);
 	r = import_copy_tree(img.root, mnt);
+	if (r >= 0)
+		r = image_copy_subvolumes(f->file, &img, mnt);
 	if (r >= 0 && img.boot)
-		r = import_boot_dir(mnt, &boot_to);
+		r = import_dir(mnt, "/boot", &boot_to);
 	if (r >= 0 && img.boot)
 		r = import_copy_tree(img.boot, boot_to);
 	image_umount(&img);
@@ -497,9 +503,8 @@ int fill_image(const char *mnt, void *arg)
 	r = guestfs_enter();
 	if (r >= 0) {
 		(void)unlink("/etc/fstab");
-		r = img.root_uuid[0] && *f->uuid
-			    ? image_fix_uuids(img.root_uuid, *f->uuid)
-			    : 0;
+		r = *f->uuid ? image_fix_menus(img.root_part.uuid, *f->uuid)
+			     : 0;
 		if (guestfs_leave() < 0)
 			r = -VMB_FAILED;
 	}

@@ -19,6 +19,7 @@
 
 #include "fill.h"
 #include "guest.h"
+#include "image.h"
 #include "scratch.h"
 
 /* A guest in a file; what is in the fields varies. */
@@ -168,16 +169,72 @@ static void boot_of_an_image_is_no_link(void **s __unused_arg)
 
 	assert_true(bh_mkdir_p(mnt, 0755) >= 0);
 	assert_int_equal(symlink(root, boot), 0);
-	assert_int_equal(import_boot_dir(mnt, &dir), -VMB_SOURCE);
+	assert_int_equal(import_dir(mnt, "/boot", &dir), -VMB_SOURCE);
 	assert_null(dir);
 	assert_int_equal(unlink(boot), 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(import_boot_dir(mnt, &dir), 0);
+		assert_int_equal(import_dir(mnt, "/boot", &dir), 0);
 		assert_string_equal(dir, boot);
 		free(dir);
 		dir = NULL;
 	}
 	assert_int_equal(rmdir(boot), 0);
+}
+
+static void subvolumes_of_an_image(void **s __unused_arg)
+{
+	static const char fstab[] =
+		"# /etc/fstab\n"
+		"UUID=1 / btrfs compress=zstd:1,defaults,subvol=root 0 0\n"
+		"UUID=2 /boot ext4 defaults 1 2\n"
+		"#UUID=1 /srv btrfs subvol=srv 0 0\n"
+		"UUID=1 /home btrfs compress=zstd:1,subvol=home 0 0\n"
+		"UUID=1 /.snapshots btrfs subvol=@/.snapshots 0 0\n"
+		"UUID=1 /var/log btrfs subvol=/@/var/log,nofail 0 0\n"
+		"UUID=1 /opt btrfs subvolid=5 0 0\n";
+	static const char *const want[] = { "home", "/home", "/@/var/log",
+					    "/var/log" };
+	static const char *const bad[] = {
+		"x /../../etc btrfs subvol=a 0 0\n",
+		"x /a\"b btrfs subvol=a 0 0\n",
+		"x swap btrfs subvol=a 0 0\n",
+		"x /var btrfs subvol=../x 0 0\n",
+	};
+	struct strv sv _cleanup_strv_ = { 0 };
+
+	assert_int_equal(image_subvolumes(fstab, &sv), 0);
+	assert_int_equal(sv.n, ARRAY_SIZE(want));
+	for (size_t i = 0; i < sv.n; i++)
+		assert_string_equal(sv.v[i], want[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(image_subvolumes(bad[i], &sv), -VMB_SOURCE);
+}
+
+static void root_of_an_image_has_a_new_name(void **s __unused_arg)
+{
+	static const struct {
+		const char *old, *new;
+	} cases[] = {
+		{ "\tlinux /boot/vmlinuz-6 root=PARTUUID=a-b ro console=tty1\n",
+		  "\tlinux /boot/vmlinuz-6 root=UUID=N ro console=tty1\n" },
+		{ "options root=UUID=old ro rootflags=subvol=root quiet\n",
+		  "options root=UUID=N ro quiet\n" },
+		{ "root=LABEL=cloudimg-rootfs ro", "root=UUID=N ro" },
+		{ "GRUB_CMDLINE_LINUX=\"root=/dev/vda1 rootfstype=xfs\"\n",
+		  "GRUB_CMDLINE_LINUX=\"root=UUID=N \"\n" },
+		{ "kernelopts=root=/dev/sda2 ro\n",
+		  "kernelopts=root=UUID=N ro\n" },
+		{ "set root='hd0,gpt1'\nsearch --fs-uuid --set=root old\n",
+		  "set root='hd0,gpt1'\nsearch --fs-uuid --set=root old\n" },
+		{ "linux ($root)/vmlinuz nfsroot=x\n",
+		  "linux ($root)/vmlinuz nfsroot=x\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *got = root_args_rewrite(cases[i].old, "N");
+
+		assert_string_equal(got, cases[i].new);
+	}
 }
 
 static void copying_an_image_follows_no_link(void **s __unused_arg)
@@ -207,6 +264,8 @@ int main(void)
 		cmocka_unit_test(no_program_unpacks_an_archive),
 		cmocka_unit_test(layers_are_measured),
 		cmocka_unit_test(boot_of_an_image_is_no_link),
+		cmocka_unit_test(subvolumes_of_an_image),
+		cmocka_unit_test(root_of_an_image_has_a_new_name),
 		cmocka_unit_test(copying_an_image_follows_no_link),
 	};
 
