@@ -20,6 +20,12 @@ int fill_tiny(const char *mnt, void *fill_recipe);
 int fill_debian(const char *mnt, void *fill_recipe);
 int fill_dnf(const char *mnt, void *fill_recipe);
 
+/*
+ * The file with the key of the archive that line nr of a sources.list, or
+ * stanza nr of a file of stanzas, describes; NULL if none is named.
+ */
+char *apt_signed_by(const char *text, bool stanzas, unsigned int nr);
+
 struct fill_import {
 	const char *file; /* tarball or raw image */
 	const char *raw;  /* where a qcow2 one is unpacked */

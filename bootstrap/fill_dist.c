@@ -26,7 +26,7 @@ struct watch {
 	} * phase;
 	size_t n;
 	char error[400], last[200];
-	bool sure, more;
+	bool sure, more, full;
 };
 
 static const struct {
@@ -53,6 +53,10 @@ static const struct {
 
 static void watch_line(const char *line, void *arg)
 {
+	/* The kernel, apt and dnf. */
+	static const char *const full[] = { "No space left on device",
+					    "have enough free space",
+					    "more space needed on" };
 	struct watch *w = arg;
 	bool error, hint;
 	size_t n;
@@ -77,27 +81,118 @@ static void watch_line(const char *line, void *arg)
 		w->more = streq(line, "Error:") || streq(line, "Error: ");
 	}
 	w->sure |= error;
+	/* The volume is the only thing they write to. */
+	for (size_t i = 0; i < ARRAY_SIZE(full); i++)
+		w->full |= strstr(line, full[i]) != NULL;
 	if (*line)
 		snprintf(w->last, sizeof(w->last), "%s", line);
 	if (getenv("VM_BOOTSTRAP_VERBOSE"))
 		fprintf(stderr, "  %s\n", line);
 }
 
+/* Value of "signed-by=" among the options of a line of sources.list. */
+static const char *list_key(const char *line, size_t n, size_t *ret_n)
+{
+	const char *end = memchr(line, ']', n);
+	const char *p =
+		end ? memmem(line, (size_t)(end - line), "signed-by=", 10)
+		    : NULL;
+
+	*ret_n = p ? strcspn(p + 10, " ]\n") : 0;
+	return p ? p + 10 : NULL;
+}
+
+char *apt_signed_by(const char *text, bool stanzas, unsigned int nr)
+{
+	const char *key = NULL;
+	unsigned int at = 0;
+	bool inside = false;
+	size_t n = 0, k;
+
+	for (const char *l = text; *l; l += n + (l[n] == '\n')) {
+		n = strcspn(l, "\n");
+		/* Comments do not make a stanza, nor do they end one. */
+		if (stanzas && *l == '#')
+			continue;
+		if (!stanzas)
+			at++;
+		else if (strspn(l, " \t\r") == n)
+			inside = false;
+		else if (!inside)
+			inside = ++at;
+		if (at != nr)
+			continue;
+		if (!stanzas) {
+			key = list_key(l, n, &k);
+			break;
+		}
+		if (!inside || n < 10 || strncasecmp(l, "Signed-By:", 10))
+			continue;
+		key = l + 10 + strspn(l + 10, " \t");
+		k = strcspn(key, " \t\r\n");
+		break;
+	}
+	/* Not a fingerprint, several, or a key written out. */
+	if (!key || *key != '/' || memchr(key, ',', k))
+		return NULL;
+	return strndup(key, k);
+}
+
+/* entry: FILE:N, where apt has an archive from. */
+static char *key_of(char *entry)
+{
+	_cleanup_free_ char *text = NULL;
+	char *colon = strrchr(entry, ':');
+	unsigned long nr;
+
+	if (!colon || bh_parse_u64(colon + 1, 10, 100000, &nr) < 0)
+		return NULL;
+	*colon = 0;
+	if (bh_read_file(entry, 1 << 20, &text, NULL) < 0)
+		return NULL;
+	return apt_signed_by(text, bh_endswith(entry, ".sources"),
+			     (unsigned int)nr);
+}
+
+/* An archive of the host's apt, and the file with its key if it has one. */
+struct archive_of {
+	char *uri, *key;
+};
+
+static void archive_done(struct archive_of *a)
+{
+	free(a->uri);
+	free(a->key);
+}
+
+static int add_line(const struct recipe *r, const struct archive_of *a,
+		    const char *of, struct strv *ret)
+{
+	return strv_addf(ret, "deb %s%s%s%s %s%s %s",
+			 a->key ? "[signed-by=" : "", a->key ? a->key : "",
+			 a->key ? "] " : "", a->uri, r->suite, of,
+			 r->components);
+}
+
 /*
- * "deb" lines from the host's apt: the archive's place, for our suite. Updates
- * and security updates where the host has them for its own: a small archive
- * of somebody's own need not have any. The origin is what the archive's signed
- * Release file says, which tells the distribution from what others offer for it.
+ * "deb" lines from the host's apt: the archive's place and key, for our suite.
+ * Updates and security updates where the host has them for its own: a small
+ * archive of somebody's own need not have any. The origin is what the archive's
+ * signed Release file says, which tells the distribution from what others offer
+ * for it.
  */
 static int host_mirrors(const struct recipe *r, struct strv *ret)
 {
 	const char *av[] = { "apt-get",
 			     "indextargets",
 			     "--format",
-			     "$(RELEASE) $(REPO_URI) $(ORIGIN)",
+			     "$(RELEASE) $(REPO_URI) $(SOURCESENTRY) $(ORIGIN)",
 			     "Created-By: Packages",
 			     NULL };
-	_cleanup_free_ char *out = NULL, *base = NULL, *security = NULL;
+	struct archive_of base __attribute__((cleanup(archive_done))) = { 0 };
+	struct archive_of security
+		__attribute__((cleanup(archive_done))) = { 0 };
+	_cleanup_free_ char *out = NULL;
 	bool updates = false;
 	char *save = NULL;
 	int rc;
@@ -107,30 +202,34 @@ static int host_mirrors(const struct recipe *r, struct strv *ret)
 		     l = strtok_r(NULL, "\n", &save)) {
 			char *in, *rel = strtok_r(l, " ", &in);
 			char *uri = strtok_r(NULL, " ", &in);
+			char *entry = strtok_r(NULL, " ", &in);
 			/* all the rest: "Debian Backports" is not Debian */
 			char *origin = strtok_r(NULL, "", &in);
+			struct archive_of *a = NULL;
 
 			if (!origin || strcasecmp(origin, r->distribution))
 				continue;
-			if (bh_endswith(rel, "-security") && !security)
-				security = strdup(uri);
+			if (bh_endswith(rel, "-security"))
+				a = &security;
 			else if (bh_endswith(rel, "-updates"))
 				updates = true;
-			else if (!strchr(rel, '-') && !base)
-				base = strdup(uri);
+			else if (!strchr(rel, '-'))
+				a = &base;
+			if (a && !a->uri) {
+				a->uri = strdup(uri);
+				a->key = key_of(entry);
+			}
 		}
-	if (!base)
+	if (!base.uri)
 		return fail(
 			VMB_SOURCE,
 			"the host's apt knows no %s archive; run apt-get update if it never was, or give one with --mirror URL or mirror = in bootstrap.conf",
 			r->distribution);
-	rc = strv_addf(ret, "deb %s %s %s", base, r->suite, r->components);
+	rc = add_line(r, &base, "", ret);
 	if (rc >= 0 && updates)
-		rc = strv_addf(ret, "deb %s %s-updates %s", base, r->suite,
-			       r->components);
-	if (rc >= 0 && security)
-		rc = strv_addf(ret, "deb %s %s-security %s", security, r->suite,
-			       r->components);
+		rc = add_line(r, &base, "-updates", ret);
+	if (rc >= 0 && security.uri)
+		rc = add_line(r, &security, "-security", ret);
 	return rc < 0 ? oom() : 0;
 }
 
@@ -170,36 +269,78 @@ static bool wants_kernel(const struct fill_recipe *f)
 
 static int source_failed(const char *program, int rc, const struct watch *w)
 {
+	if (w->full)
+		return fail(
+			VMB_NOSPACE,
+			"%s: the system does not fit into the template's volume; give it more with --size, or build-size in the recipe",
+			program);
 	return fail(
 		VMB_SOURCE,
 		"%s failed (exit code %d): %s; check the network and the mirror (--mirror URL), VM_BOOTSTRAP_VERBOSE=1 shows all it says",
 		program, rc, *w->error ? w->error : w->last);
 }
 
+/* Of a "deb" line: where the archive is, and what its options say of keys. */
+static const char *line_url(const struct strv *words, char **ret_key)
+{
+	for (size_t i = 0; i < words->n; i++) {
+		char *w = words->v[i];
+		char *k = strstr(w, "signed-by="), *t = strstr(w, "trusted=");
+
+		if (strstr(w, ":/"))
+			return w;
+		w[strcspn(w, "]")] = 0;
+		free(k || t ? *ret_key : NULL);
+		if (k)
+			*ret_key = bh_asprintf("--keyring=%s", k + 10);
+		else if (t)
+			*ret_key = strdup("--no-check-gpg");
+	}
+	return NULL;
+}
+
+/*
+ * debootstrap takes one bare URL, the first line's, and all guests would know
+ * of; the others (updates, security) come into sources.list afterwards.
+ */
 static int run_debootstrap(const struct fill_recipe *f, const char *mnt,
 			   const char *include, const struct strv *mirrors,
 			   struct watch *w)
 {
-	/* debootstrap takes one bare URL: the first line's. */
 	_cleanup_strv_ struct strv words = { 0 };
 	_cleanup_free_ char *inc = bh_asprintf("--include=%s", include);
-	const char *url = NULL;
+	_cleanup_free_ char *comp =
+		bh_asprintf("--components=%s", f->recipe->components);
+	_cleanup_free_ char *list = bh_asprintf("%s/etc/apt/sources.list", mnt);
+	_cleanup_free_ char *text = join(mirrors, NULL, '\n'), *key = NULL;
+	const char *url;
 	int rc;
 
-	if (!inc || strv_split(&words, mirrors->v[0], " ") < 0)
+	if (!inc || !comp || !list || !text ||
+	    strv_split(&words, mirrors->v[0], " ") < 0)
 		return oom();
-	for (size_t i = 0; i < words.n && !url; i++)
-		if (strstr(words.v[i], ":/"))
-			url = words.v[i];
+	for (char *p = comp; (p = strchr(p, ' '));)
+		*p = ',';
+	url = line_url(&words, &key);
 	{
-		const char *av[] = { "debootstrap", "--variant=minbase",
-				     inc,           f->recipe->suite,
-				     mnt,           url,
+		const char *av[] = { "debootstrap",
+				     "--variant=minbase",
+				     inc,
+				     comp,
+				     key ? key : "--force-check-gpg",
+				     f->recipe->suite,
+				     mnt,
+				     url,
 				     NULL };
 
 		rc = bh_run_lines(av, BH_RUN_TIED, watch_line, w);
 	}
-	return rc ? source_failed("debootstrap", rc, w) : 0;
+	if (rc)
+		return source_failed("debootstrap", rc, w);
+	rc = bh_fill_file(list, text, strlen(text), 0644);
+	return rc < 0 ? fail(VMB_FAILED, "cannot write %s: %s", list,
+			     strerror(-rc))
+		      : 0;
 }
 
 static int run_mmdebstrap(const struct fill_recipe *f, const char *mnt,
@@ -244,6 +385,29 @@ static int run_steps(const struct fill_recipe *f, const char *mnt)
 	return r;
 }
 
+/* Keys that no package brings: the guest's apt asks for them where ours did. */
+static int copy_keys(const struct strv *mirrors, const char *mnt)
+{
+	for (size_t i = 0; i < mirrors->n; i++) {
+		_cleanup_free_ char *key =
+			apt_signed_by(mirrors->v[i], false, 1);
+		_cleanup_free_ char *to =
+			key ? bh_asprintf("%s%s", mnt, key) : NULL;
+		_cleanup_free_ char *data = NULL, *dir = to ? strdup(to) : NULL;
+		size_t n;
+
+		if (!dir || access(to, F_OK) == 0)
+			continue;
+		*strrchr(dir, '/') = 0;
+		if (bh_read_file(key, 1 << 20, &data, &n) < 0 ||
+		    bh_mkdir_p(dir, 0755) < 0 ||
+		    bh_fill_file(to, data, n, 0644) < 0)
+			return fail(VMB_FAILED, "cannot copy %s to %s: %m", key,
+				    to);
+	}
+	return 0;
+}
+
 static int finish(const struct fill_recipe *f, const char *mnt)
 {
 	int r = run_steps(f, mnt);
@@ -260,12 +424,8 @@ int fill_debian(const char *mnt, void *arg)
 	const struct fill_recipe *f = arg;
 	_cleanup_strv_ struct strv mirrors = { 0 };
 	_cleanup_free_ char *include = NULL;
-	struct watch w = { (const void *)deb_phases,
-			   ARRAY_SIZE(deb_phases),
-			   "",
-			   "",
-			   false,
-			   false };
+	struct watch w = { .phase = (const void *)deb_phases,
+			   .n = ARRAY_SIZE(deb_phases) };
 	int r;
 
 	if (!f->recipe->distribution || !f->recipe->suite)
@@ -288,6 +448,8 @@ int fill_debian(const char *mnt, void *arg)
 			VMB_MISSING,
 			"building %s needs mmdebstrap or debootstrap; install one of them",
 			f->recipe->name);
+	if (r >= 0)
+		r = copy_keys(&mirrors, mnt);
 	return r < 0 ? r : finish(f, mnt);
 }
 
@@ -295,12 +457,8 @@ int fill_dnf(const char *mnt, void *arg)
 {
 	const struct fill_recipe *f = arg;
 	_cleanup_strv_ struct strv av = { 0 };
-	struct watch w = { (const void *)dnf_phases,
-			   ARRAY_SIZE(dnf_phases),
-			   "",
-			   "",
-			   false,
-			   false };
+	struct watch w = { .phase = (const void *)dnf_phases,
+			   .n = ARRAY_SIZE(dnf_phases) };
 	const char *mirror = f->mirror ? f->mirror : f->recipe->mirror;
 	const struct strv *lists[] = { &f->recipe->packages,
 				       wants_kernel(f)

@@ -181,6 +181,55 @@ static void boot_of_an_image_is_no_link(void **s __unused_arg)
 	assert_int_equal(rmdir(boot), 0);
 }
 
+static void keys_of_archives(void **s __unused_arg)
+{
+	static const char list[] =
+		"# deb [signed-by=/no] http://a b c\n"
+		"deb [arch=amd64 signed-by=/k/a.gpg] http://a b c\n"
+		"deb http://a b c\n"
+		"deb [signed-by=/k/b.gpg,/k/c.gpg] http://a b c\n"
+		"deb [signed-by=0123ABCD] http://a b c";
+	static const char stanzas[] = "# none here\n"
+				      "\n"
+				      "Types: deb\n"
+				      "# Signed-By: /no\n"
+				      "Signed-By: /k/a.gpg\n"
+				      "\n\n"
+				      "Types: deb\n"
+				      "\n"
+				      "signed-by:\n"
+				      " -----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+				      "\n"
+				      "Signed-By: /k/d.gpg";
+	static const struct {
+		const char *text;
+		bool stanzas;
+		unsigned int nr;
+		const char *key;
+	} cases[] = {
+		{ list, false, 2, "/k/a.gpg" },
+		{ list, false, 3, NULL },
+		{ list, false, 4, NULL },
+		{ list, false, 5, NULL },
+		{ list, false, 6, NULL },
+		{ stanzas, true, 1, "/k/a.gpg" },
+		{ stanzas, true, 2, NULL },
+		{ stanzas, true, 3, NULL },
+		{ stanzas, true, 4, "/k/d.gpg" },
+		{ stanzas, true, 5, NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *got = apt_signed_by(
+			cases[i].text, cases[i].stanzas, cases[i].nr);
+
+		if (cases[i].key)
+			assert_string_equal(got, cases[i].key);
+		else
+			assert_null(got);
+	}
+}
+
 static void subvolumes_of_an_image(void **s __unused_arg)
 {
 	static const char fstab[] =
@@ -264,6 +313,7 @@ int main(void)
 		cmocka_unit_test(no_program_unpacks_an_archive),
 		cmocka_unit_test(layers_are_measured),
 		cmocka_unit_test(boot_of_an_image_is_no_link),
+		cmocka_unit_test(keys_of_archives),
 		cmocka_unit_test(subvolumes_of_an_image),
 		cmocka_unit_test(root_of_an_image_has_a_new_name),
 		cmocka_unit_test(copying_an_image_follows_no_link),
