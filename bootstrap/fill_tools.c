@@ -50,6 +50,7 @@ static int install_tools(const char *helper, size_t n)
 	if (lstat("/etc/systemd/system", &st) < 0)
 		return 0;
 	(void)mkdir("/usr/lib/bulkhead", 0755);
+	inguest_label("/usr/lib/bulkhead");
 	/* Anew: what is there may be a pipe, or a link to something. */
 	(void)unlink("/usr/lib/bulkhead/guest-ready");
 	{
@@ -62,6 +63,7 @@ static int install_tools(const char *helper, size_t n)
 			return fail(VMB_FAILED,
 				    "cannot install guest-ready: %m");
 	}
+	inguest_label("/usr/lib/bulkhead/guest-ready");
 	r = inguest_write("/etc/systemd/system/bulkhead-ready.service",
 			  ready_unit, 0644);
 	if (r >= 0)
@@ -71,6 +73,7 @@ static int install_tools(const char *helper, size_t n)
 		r = inguest_write("/etc/udev/rules.d/80-bulkhead-grow.rules",
 				  grow_rule, 0644);
 	(void)mkdir("/etc/systemd/system/multi-user.target.wants", 0755);
+	inguest_label("/etc/systemd/system/multi-user.target.wants");
 	if (r >= 0 &&
 	    symlink("/etc/systemd/system/bulkhead-ready.service",
 		    "/etc/systemd/system/multi-user.target.wants/bulkhead-ready.service") <
@@ -78,6 +81,8 @@ static int install_tools(const char *helper, size_t n)
 	    errno != EEXIST)
 		r = fail(VMB_FAILED,
 			 "cannot enable bulkhead-ready.service: %m");
+	inguest_label(
+		"/etc/systemd/system/multi-user.target.wants/bulkhead-ready.service");
 	return r;
 }
 

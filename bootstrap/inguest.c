@@ -9,10 +9,12 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "identity.h"
 
 #define MAX_TEXT (4u << 20)
+#define SELINUX  "security.selinux"
 
 int inguest_read(const char *path, char **ret_text)
 {
@@ -37,13 +39,76 @@ int inguest_read(const char *path, char **ret_text)
 	return 0;
 }
 
+/* Where a new file's type differs from its directory's. */
+static const char *special_type(const char *path)
+{
+	static const struct {
+		const char *start, *part, *type;
+	} types[] = {
+		{ "/etc/ssh/ssh_host_", "", "sshd_key_t" },
+		{ "/", "/.ssh", "ssh_home_t" },
+		{ "/usr/lib/bulkhead/", "", "bin_t" },
+		{ "/etc/", "/resolv.conf", "net_conf_t" },
+	};
+	const char *user = bh_startswith(path, "/home/");
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (bh_startswith(path, types[i].start) &&
+		    strstr(path, types[i].part))
+			return types[i].type;
+	if (!user)
+		return NULL;
+	return strchr(path + 6, '/') ? "user_home_t" : "user_home_dir_t";
+}
+
+/*
+ * The label that SELinux wants on a file: that of the one it replaces, else its
+ * directory's, which is what the kernel would do, but for a few kinds. Nothing
+ * where there are no labels. Without, sshd would have no keys and login no
+ * passwords in a guest that enforces its policy.
+ */
+static size_t label_for(const char *path, char *label, size_t max)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	const char *type = special_type(path);
+	char role[128], range[128];
+	ssize_t n = lgetxattr(path, SELINUX, label, max);
+
+	if (n > 0 || !dir)
+		return n > 0 ? (size_t)n : 0;
+	if (strrchr(dir, '/') == dir)
+		return 0;
+	*strrchr(dir, '/') = 0;
+	n = lgetxattr(dir, SELINUX, label, max - 1);
+	if (n <= 0)
+		return 0;
+	label[n] = 0;
+	if (type &&
+	    sscanf(label, "%127[^:]:%*[^:]:%*[^:]:%127s", role, range) == 2)
+		n = snprintf(label, max, "%s:object_r:%s:%s", role, type,
+			     range) +
+		    1;
+	return (size_t)n < max ? (size_t)n : 0;
+}
+
+void inguest_label(const char *path)
+{
+	char label[512];
+	size_t n = label_for(path, label, sizeof(label));
+
+	if (n)
+		(void)lsetxattr(path, SELINUX, label, n, 0);
+}
+
 static int write_new(const char *path, const char *text, size_t n,
 		     unsigned int mode)
 {
 	_cleanup_free_ char *tmp = bh_asprintf("%s.bulkhead-new", path);
 	_cleanup_free_ char *dir = strdup(path);
 	_cleanup_close_ int fd = -1;
+	char label[512];
 	struct stat st;
+	size_t labelled;
 	int r;
 
 	if (!tmp || !dir)
@@ -54,6 +119,7 @@ static int write_new(const char *path, const char *text, size_t n,
 		if (r < 0)
 			return fail(VMB_FAILED, "guest: cannot make %s: %s",
 				    dir, strerror(-r));
+		inguest_label(dir);
 	}
 	(void)unlink(tmp);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -64,6 +130,9 @@ static int write_new(const char *path, const char *text, size_t n,
 	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
 	    fchown(fd, st.st_uid, st.st_gid) < 0)
 		return fail(VMB_FAILED, "guest: cannot write %s: %m", path);
+	labelled = label_for(path, label, sizeof(label));
+	if (labelled)
+		(void)fsetxattr(fd, SELINUX, label, labelled, 0);
 	if (rename(tmp, path) < 0)
 		return fail(VMB_FAILED, "guest: cannot write %s: %m", path);
 	return 0;
@@ -191,6 +260,7 @@ static int write_keys(const char *home, unsigned long uid, const char *keys)
 		return oom();
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return fail(VMB_FAILED, "guest: cannot make %s: %m", dir);
+	inguest_label(dir);
 	r = inguest_write(file, keys, 0600);
 	if (r < 0)
 		return r;
@@ -263,6 +333,7 @@ static int add_user(const struct identity *id)
 	if (bh_mkdir_p(home, 0750) < 0 ||
 	    lchown(home, (uid_t)uid, (gid_t)uid) < 0)
 		return fail(VMB_FAILED, "guest: cannot make %s: %m", home);
+	inguest_label(home);
 	copy_skel(home, (uid_t)uid);
 	return id->ssh_keys ? write_keys(home, uid, id->ssh_keys) : 0;
 }

@@ -12,6 +12,8 @@ struct identity;
 
 /* 0, or -errno silently. */
 int inguest_read(const char *path, char **ret_text);
+/* Gives what was just made in some other way the label SELinux would. */
+void inguest_label(const char *path);
 /* New file with this content; makes parent directories. Fails aloud. */
 int inguest_write(const char *path, const char *text, unsigned int mode);
 int inguest_writef(const char *path, unsigned int mode, const char *fmt, ...)

@@ -16,10 +16,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "fill.h"
 #include "guest.h"
 #include "image.h"
+#include "inguest.h"
 #include "scratch.h"
 
 /* A guest in a file; what is in the fields varies. */
@@ -230,6 +232,42 @@ static void keys_of_archives(void **s __unused_arg)
 	}
 }
 
+/* A written file is a new one: it would have lost its label. */
+static void labels_stay(void **s __unused_arg)
+{
+	static const struct {
+		const char *name, *type;
+	} cases[] = { { "etc/shadow", "shadow_t" },
+		      { "etc/new.conf", "etc_t" },
+		      { "etc/.ssh/authorized_keys", "ssh_home_t" },
+		      { "bare/x", NULL } };
+	static const char attr[] = "security.selinux";
+	static const char etc[] = "system_u:object_r:etc_t:s0";
+	static const char shadow[] = "system_u:object_r:shadow_t:s0";
+	_cleanup_free_ char *dir = bh_asprintf("%s/etc", root);
+	_cleanup_free_ char *bare = bh_asprintf("%s/bare", root);
+	_cleanup_free_ char *old = bh_asprintf("%s/etc/shadow", root);
+
+	assert_true(bh_mkdir_p(dir, 0755) >= 0 && bh_mkdir_p(bare, 0755) >= 0);
+	assert_int_equal(bh_fill_file(old, "x", 1, 0600), 0);
+	if (setxattr(dir, attr, etc, sizeof(etc), 0) < 0 ||
+	    setxattr(old, attr, shadow, sizeof(shadow), 0) < 0)
+		skip(); /* not as root, or not on this file system */
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *p =
+			bh_asprintf("%s/%s", root, cases[i].name);
+		_cleanup_free_ char *want =
+			bh_asprintf("system_u:object_r:%s:s0", cases[i].type);
+		char got[128] = "";
+
+		assert_int_equal(inguest_write(p, "y", 0600), 0);
+		assert_int_equal(getxattr(p, attr, got, sizeof(got)) > 0,
+				 cases[i].type != NULL);
+		if (cases[i].type)
+			assert_string_equal(got, want);
+	}
+}
+
 static void subvolumes_of_an_image(void **s __unused_arg)
 {
 	static const char fstab[] =
@@ -314,6 +352,7 @@ int main(void)
 		cmocka_unit_test(layers_are_measured),
 		cmocka_unit_test(boot_of_an_image_is_no_link),
 		cmocka_unit_test(keys_of_archives),
+		cmocka_unit_test(labels_stay),
 		cmocka_unit_test(subvolumes_of_an_image),
 		cmocka_unit_test(root_of_an_image_has_a_new_name),
 		cmocka_unit_test(copying_an_image_follows_no_link),
