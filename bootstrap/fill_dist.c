@@ -453,6 +453,66 @@ int fill_debian(const char *mnt, void *arg)
 	return r < 0 ? r : finish(f, mnt);
 }
 
+/*
+ * What kernel-install(8) is to do when the kernel's package calls it, now and at
+ * every upgrade in the guest: entries of the Boot Loader Specification below
+ * /boot, which bootread reads. By itself it would take them for another boot
+ * loader's business, and the arguments from the machine this is built on. The
+ * machine id, with which entries are named otherwise, changes with every guest.
+ */
+static int prepare_kernel(const char *mnt, const char *uuid)
+{
+	_cleanup_free_ char *cmdline =
+		bh_asprintf("root=UUID=%s ro console=hvc0\n", uuid);
+	const char *const files[][2] = {
+		{ "install.conf", "layout=bls\nBOOT_ROOT=/boot\n" },
+		{ "entry-token", "bulkhead\n" },
+		{ "cmdline", cmdline },
+	};
+	_cleanup_free_ char *dir = bh_asprintf("%s/etc/kernel", mnt);
+
+	if (!cmdline || !dir || bh_mkdir_p(dir, 0755) < 0)
+		return oom();
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_free_ char *p = bh_asprintf("%s/%s", dir, files[i][0]);
+
+		if (!p ||
+		    bh_fill_file(p, files[i][1], strlen(files[i][1]), 0644) < 0)
+			return fail(VMB_FAILED, "cannot write %s: %m", p);
+	}
+	return 0;
+}
+
+/*
+ * The kernel's package leaves it to kernel-install to bring the kernel to /boot.
+ * Where that did not work (it says so, and the transaction goes on), by hand.
+ */
+static int place_kernels(const char *mnt)
+{
+	static const char script[] =
+		"for k in /lib/modules/*/vmlinuz; do\n"
+		"	[ -s \"$k\" ] || continue\n"
+		"	v=${k%/vmlinuz}; v=${v##*/}\n"
+		"	e=/boot/loader/entries/bulkhead-$v.conf\n"
+		"	set -- \"/boot/bulkhead/$v\"/initrd*\n"
+		"	if [ -s \"$e\" ] && [ -s \"$1\" ]; then continue; fi\n"
+		"	[ ! -e \"$e\" ] || rm \"$e\" || exit 1\n"
+		"	[ -s \"/boot/vmlinuz-$v\" ] || cp \"$k\" \"/boot/vmlinuz-$v\" || exit 1\n"
+		"	i=/boot/initramfs-$v.img\n"
+		"	[ -s \"$i\" ] || dracut --force --no-hostonly \"$i\" \"$v\" || exit 1\n"
+		"done";
+	_cleanup_free_ char *boot = bh_asprintf("%s/boot", mnt);
+	int rc;
+
+	if (!boot || bh_mkdir_p(boot, 0755) < 0)
+		return oom();
+	rc = guestfs_shell(script, NULL, NULL);
+	return rc ? fail(VMB_FAILED,
+			 "the new root's dracut makes no initrd (exit code %d)",
+			 rc)
+		  : 0;
+}
+
 int fill_dnf(const char *mnt, void *arg)
 {
 	const struct fill_recipe *f = arg;
@@ -496,6 +556,8 @@ int fill_dnf(const char *mnt, void *arg)
 	if (r < 0)
 		return oom();
 	r = chroot_prepare(mnt); /* scriptlets want /dev and /proc */
+	if (r >= 0 && wants_kernel(f))
+		r = prepare_kernel(mnt, *f->uuid);
 	if (r < 0)
 		return r;
 	progress("resolving dependencies", 2);
@@ -503,6 +565,9 @@ int fill_dnf(const char *mnt, void *arg)
 			 &w);
 	if (r)
 		return source_failed("dnf", r, &w);
+	r = wants_kernel(f) ? place_kernels(mnt) : 0;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < f->recipe->run.n; i++) {
 		r = guestfs_shell(f->recipe->run.v[i], NULL, NULL);
 		if (r)

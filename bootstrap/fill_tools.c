@@ -118,18 +118,45 @@ static char *newest_kernel(void)
 	return best;
 }
 
+static bool has_entries(void)
+{
+	DIR *d = opendir("/boot/loader/entries");
+	struct dirent *de;
+	bool yes = false;
+
+	while (d && !yes && (de = readdir(d)))
+		yes = bh_endswith(de->d_name, ".conf");
+	if (d)
+		closedir(d);
+	return yes;
+}
+
+/* As kernel-install would have written it, and removes it one day. */
+static int write_entry(const char *token, const char *ver, const char *uuid)
+{
+	_cleanup_free_ char *p =
+		bh_asprintf("/boot/loader/entries/%s-%s.conf", token, ver);
+
+	return p ? inguest_writef(p, 0644,
+				  "title      Linux %s\n"
+				  "version    %s\n"
+				  "options    root=UUID=%s ro console=hvc0\n"
+				  "linux      /boot/vmlinuz-%s\n"
+				  "initrd     /boot/initramfs-%s.img\n",
+				  ver, ver, uuid, ver, ver)
+		 : oom();
+}
+
 static int write_menu(const char *uuid)
 {
 	static const char *const menus[] = { "/boot/extlinux/extlinux.conf",
 					     "/boot/grub2/grub.cfg",
 					     "/boot/grub/grub.cfg" };
 	_cleanup_free_ char *ver = newest_kernel(), *deb = NULL, *el = NULL;
-	DIR *d = opendir("/boot/loader/entries");
+	_cleanup_free_ char *token = NULL;
 
-	if (d) {
-		closedir(d);
+	if (has_entries())
 		return 0;
-	}
 	for (size_t i = 0; i < ARRAY_SIZE(menus); i++)
 		if (access(menus[i], F_OK) == 0)
 			return 0;
@@ -137,6 +164,9 @@ static int write_menu(const char *uuid)
 		return fail(
 			VMB_FAILED,
 			"boot mode disk: no kernel was installed in the template (boot-packages in the recipe)");
+	if (inguest_read("/etc/kernel/entry-token", &token) >= 0 &&
+	    *bh_strip(token) && !strchr(token, '/'))
+		return write_entry(bh_strip(token), ver, uuid);
 	deb = bh_asprintf("/boot/initrd.img-%s", ver);
 	el = bh_asprintf("/boot/initramfs-%s.img", ver);
 	return inguest_writef(

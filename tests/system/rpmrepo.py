@@ -28,7 +28,9 @@ FILES = {   # package: {path: text}; the rest have one file that names them
     "openssh-server": {"/etc/ssh/sshd_config": "PermitRootLogin prohibit-password\n"},
     "NetworkManager": {"/etc/NetworkManager/NetworkManager.conf": "[main]\n",
                        "/etc/NetworkManager/system-connections/.keep": "", "/usr/sbin/NetworkManager": ""},
-    "kernel-core": {"/boot/vmlinuz-6.0.0-1.x86_64": "kernel\n", "/boot/initramfs-6.0.0-1.x86_64.img": "initrd\n"},
+    # As Fedora's: nothing in /boot, that is kernel-install's work, which is not there.
+    "kernel-core": {"/lib/modules/6.0.0-1.x86_64/vmlinuz": "kernel\n"},
+    "dracut": {"/usr/bin/dracut": "#!/bin/sh\n[ \"$1 $2\" = '--force --no-hostonly' ] && echo initrd >\"$3\"\n"},
 }
 
 
@@ -44,10 +46,10 @@ def _spec(names, tree):
         if n == "systemd":      # and a shell, of one file
             shutil.copy("/bin/busybox", f"{tree}/usr/bin/busybox")
             os.symlink("busybox", f"{tree}/usr/bin/sh")
-            for b in ("ln", "mkdir"):
+            for b in ("ln", "mkdir", "cp", "rm"):
                 os.symlink("busybox", f"{tree}/usr/bin/{b}")
             os.symlink("usr/bin", f"{tree}/bin")
-            for p in ("/usr/bin/busybox", "/usr/bin/sh", "/usr/bin/ln", "/usr/bin/mkdir", "/bin"):
+            for p in ("/usr/bin/busybox", "/usr/bin/sh", "/usr/bin/ln", "/usr/bin/mkdir", "/usr/bin/cp", "/usr/bin/rm", "/bin"):
                 files[p] = ""
         out += [f"%package -n {n}", "Summary: test", "AutoReqProv: no", f"%description -n {n}", "test",
                 f"%files -n {n}", *files]

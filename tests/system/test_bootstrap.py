@@ -71,8 +71,11 @@ def rpms():
                                 "etc/systemd/system/multi-user.target.wants"), 60)
             for word in ("fe\n", "10.9.0.5/24", "vim-minimal", "sshd.service", "bulkhead-ready.service"):
                 check(f"{word!r} in the Fedora guest", word in out, out)
-            out = m.run(show % ("el", "cat boot/grub/grub.cfg; ls boot"), 60)
-            check("a menu for the guest's own kernel", "/boot/vmlinuz-6.0.0-1.x86_64 root=UUID=" in out, out)
+            out = m.run(show % ("el", "cat boot/loader/entries/bulkhead-*.conf etc/kernel/*; ls boot"), 60)
+            uuid = m.run("blkid -p -o value -s UUID /dev/thin/el-root", 60).strip()
+            check("the guest's own root, for this kernel and for the next", out.count(f"root=UUID={uuid} ro") == 2, out)
+            for word in ("linux      /boot/vmlinuz-6.0.0-1.x86_64", "\ninitramfs-6.0.0-1.x86_64.img", "layout=bls"):
+                check(f"{word!r} in the EL guest", word in out, out)
             m.run("vm-bootstrap -q destroy fe el --yes", 60)
             r = m.call("vm-bootstrap -q template build fedora-41 --vg thin --mirror /var/tmp/nothing", 120)
             check("exit 7 and one line without a repository", r.code == 7 and r.out.count("vm-bootstrap:") == 1,
