@@ -4,8 +4,10 @@
  * the administrator; package hooks, /etc/grub.d/21_bulkhead and two units run
  * it for the machine. See bulkhead-boot-sets(7).
  */
+#include <dirent.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -381,6 +383,51 @@ static int cmd_deadman(char **args)
 	return *running ? deadman(&settings, running) : 0;
 }
 
+/* Does a guest boot this kernel? vm-bootstrap gives guests the host's where no
+ * package has one made for them. Its name must end where the version does. */
+static bool names_kernel(const char *text, const char *version)
+{
+	char path[160];
+	size_t n;
+
+	if (bh_snprintf(path, sizeof(path), "/boot/vmlinuz-%s", version) < 0)
+		return false;
+	n = strlen(path);
+	while ((text = strstr(text, path))) {
+		text += n;
+		if (!*text || strchr("\"' \t\n", *text))
+			return true;
+	}
+	return false;
+}
+
+static int guest_needs(const char *version)
+{
+	char dir[PATH_MAX];
+	DIR *d = opendir(root_path(dir, sizeof(dir), "/etc/bulkhead/guests"));
+	struct dirent *e;
+	int r = 0;
+
+	while (d && !r && (e = readdir(d))) {
+		_cleanup_free_ char *path =
+			bh_asprintf("%s/%s", dir, e->d_name);
+		_cleanup_free_ char *text = NULL;
+
+		if (!bh_endswith(e->d_name, ".cfg") || !path ||
+		    bh_read_file(path, 1 << 20, &text, NULL) < 0 ||
+		    !names_kernel(text, version))
+			continue;
+		bh_log(BH_ERR,
+		       "/boot/vmlinuz-%s is the kernel of a guest: give it "
+		       "another (kernel and ramdisk in %s), then remove this",
+		       version, path);
+		r = -EBUSY;
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
 /* For /etc/kernel/prerm.d: may this kernel go? */
 static int cmd_may_remove(char **args)
 {
@@ -401,7 +448,7 @@ static int cmd_may_remove(char **args)
 		       args[0], s->id);
 		return -EBUSY;
 	}
-	return 0;
+	return guest_needs(args[0]);
 }
 
 static const struct command {
@@ -420,7 +467,7 @@ static const struct command {
 	{ "remove", "ID: remove a set that is not in use", cmd_remove },
 	{ "update", "make a set of the newest hypervisor and kernel, arm it",
 	  cmd_update },
-	{ "may-remove", "VERSION: fail if a set in use needs it",
+	{ "may-remove", "VERSION: fail if a set in use or a guest needs it",
 	  cmd_may_remove },
 	{ "boot-check", "note a failed try (unit, early at boot)",
 	  cmd_boot_check },

@@ -91,6 +91,11 @@ ln "$root/boot/vmlinuz-6.1.0-1-amd64" "$root/boot/bulkhead/sets/.dead-0007/vmlin
 expect "boot set 0002" "$bs" update
 [ ! -e "$root/boot/bulkhead/sets/.dead-0007" ] || fail "half a set is left"
 expect "belongs to boot set 0001" "$bs" may-remove 6.1.0-1-amd64
+mkdir -p "$root/etc/bulkhead/guests"
+echo 'kernel = "/boot/vmlinuz-5.10.0-1"' >"$root/etc/bulkhead/guests/web1.cfg"
+expect "guests/web1.cfg" "$bs" may-remove 5.10.0-1
+"$bs" may-remove 5.10.0 || fail "another kernel was kept for a guest"
+rm -r "$root/etc/bulkhead/guests"
 cp "$root/boot/bulkhead/state" "$root/keep"
 expect "boot set 0002 did not come up; the machine is back on 0001" "$bs" boot-check
 expect "bad" "$bs" list
