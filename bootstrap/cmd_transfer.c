@@ -215,7 +215,26 @@ static struct archive *open_guest(const char *file)
 	return NULL;
 }
 
-static int read_meta(const char *file, struct guest *ret)
+/* How much of the disk is in the archive: its header lists the parts. */
+static uint64_t disk_bytes(struct archive *a)
+{
+	struct archive_entry *e;
+	la_int64_t off, n;
+	uint64_t sum = 0;
+
+	while (archive_read_next_header(a, &e) == ARCHIVE_OK) {
+		if (!streq(archive_entry_pathname(e), DISK_NAME))
+			continue;
+		if (!archive_entry_sparse_reset(e))
+			return (uint64_t)archive_entry_size(e);
+		while (archive_entry_sparse_next(e, &off, &n) == ARCHIVE_OK)
+			sum += (uint64_t)n;
+		return sum;
+	}
+	return 0;
+}
+
+static int read_meta(const char *file, struct guest *ret, uint64_t *ret_bytes)
 {
 	struct archive *a = open_guest(file);
 	struct archive_entry *e;
@@ -228,6 +247,7 @@ static int read_meta(const char *file, struct guest *ret)
 	    (n = archive_read_data(a, text, sizeof(text) - 1)) > 0) {
 		text[n] = 0;
 		r = guest_parse(text, ret);
+		*ret_bytes = disk_bytes(a);
 	}
 	if (a)
 		archive_read_free(a);
@@ -282,12 +302,14 @@ static int new_identity(struct guest *g)
 }
 
 static int import_guest(struct guest *g, const char *file, const char *name,
-			bool keep, const char *vg, const char *pool)
+			uint64_t bytes, bool keep, const char *vg,
+			const char *pool)
 {
 	struct make_req q = { .g = g,
 			      .kind = SRC_STREAM,
 			      .stream = restore_disk,
-			      .stream_arg = (void *)(uintptr_t)file };
+			      .stream_arg = (void *)(uintptr_t)file,
+			      .stream_bytes = bytes };
 	uint64_t was = g->disk;
 	int r;
 
@@ -345,6 +367,7 @@ int cmd_import(int argc, char **argv)
 	_cleanup_free_ char *name = NULL;
 	const char *vg = NULL, *pool = NULL;
 	bool keep = false;
+	uint64_t bytes;
 	int o, r;
 
 	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
@@ -361,7 +384,7 @@ int cmd_import(int argc, char **argv)
 		return usage_of("import");
 	if (access(argv[optind], R_OK) < 0)
 		return fail(VMB_MISSING, "cannot read %s: %m", argv[optind]);
-	r = read_meta(argv[optind], &g);
+	r = read_meta(argv[optind], &g, &bytes);
 	if (r >= 0)
 		r = guest_check_foreign(&g);
 	if (r < 0)
@@ -376,7 +399,7 @@ int cmd_import(int argc, char **argv)
 	if (guest_exists(name))
 		return fail(VMB_CONFLICT,
 			    "guest %s exists already; give another name", name);
-	r = import_guest(&g, argv[optind], name, keep, vg, pool);
+	r = import_guest(&g, argv[optind], name, bytes, keep, vg, pool);
 	if (r >= 0)
 		note("guest %s is imported", name);
 	return r;

@@ -224,6 +224,26 @@ int fs_length(const char *dev, uint64_t *ret)
 	return 0;
 }
 
+int fs_used(const char *dev, const char *type, uint64_t *ret)
+{
+	ext2_filsys fs = NULL;
+	blk64_t free_blocks = 0;
+
+	if (!type || !bh_startswith(type, "ext") ||
+	    ext2fs_open(dev,
+			EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES |
+				EXT2_FLAG_IGNORE_CSUM_ERRORS,
+			0, 0, unix_io_manager, &fs) != 0)
+		return fs_device_size(dev, ret);
+	/* Of a mounted one the total in the superblock is old; these are not. */
+	for (dgrp_t g = 0; g < fs->group_desc_count; g++)
+		free_blocks += ext2fs_bg_free_blocks_count(fs, g);
+	*ret = ext2fs_blocks_count(fs->super);
+	*ret = (*ret > free_blocks ? *ret - free_blocks : 0) * fs->blocksize;
+	(void)ext2fs_close_free(&fs);
+	return 0;
+}
+
 static int copy_range(int in, int out, uint64_t off, uint64_t len, char *chunk,
 		      size_t max)
 {

@@ -23,6 +23,8 @@ int fs_device_size(const char *dev, uint64_t *ret);
 /* Bytes the file system occupies at least (its own length for ext4). */
 int fs_length(const char *dev, uint64_t *ret);
 /* Copies only blocks in use where the file system can tell. */
+/* How many bytes fs_copy would write, about: the source may be in use. */
+int fs_used(const char *dev, const char *type, uint64_t *ret);
 int fs_copy(const char *src, const char *dst, const char *type,
 	    const char *label);
 int fs_write_swap(const char *dev, const uint8_t uuid[16]);

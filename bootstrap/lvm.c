@@ -331,6 +331,25 @@ static bool lvm_guarded(const char *vg, const char *pool)
 	return path && !access(path, F_OK);
 }
 
+uint64_t lvm_promised(const struct lvm *l, const struct lv *pool)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; pool && i < l->n_lv; i++) {
+		const struct lv *v = &l->lv[i];
+		const char *text = lv_tag(v, TAG_FILLING);
+		uint64_t all = text ? strtoull(text, NULL, 10) : 0;
+		uint64_t has = v->data_pct > 0 ? (uint64_t)((double)v->size *
+							    v->data_pct / 100)
+					       : 0;
+
+		if (streq(v->vg, pool->vg) && streq(v->pool, pool->name) &&
+		    all > has)
+			sum += all - has;
+	}
+	return sum;
+}
+
 int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes)
 {
 	double dl, ml, used;
@@ -352,7 +371,8 @@ int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes)
 	dl = conf_percent("pool-data-limit", 90);
 	ml = conf_percent("pool-metadata-limit", 80);
 	used = (double)pool->size * pool->data_pct / 100;
-	if (pool->data_pct >= dl || used + (double)bytes > (double)pool->size)
+	if (pool->data_pct >= dl ||
+	    used + (double)bytes > (double)pool->size * dl / 100)
 		return fail(
 			VMB_NOSPACE,
 			"thin pool %s/%s: %.1f%% of %s data space is used (limit %.0f%%, %s more needed); grow it with \"lvextend -L +10G %s/%s\" or remove guests or snapshots",
@@ -471,6 +491,16 @@ int lvm_rename(const char *vg, const char *from, const char *to)
 	const char *av[] = { "lvrename", "-q", "-y", vg, from, to, NULL };
 
 	return lvm_cmd(av);
+}
+
+int lvm_untag(const char *vg, const char *lv, const char *tag)
+{
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", vg, lv);
+	const char *av[] = {
+		"lvchange", "-q", "-y", "--deltag", tag, full, NULL
+	};
+
+	return full ? lvm_cmd(av) : oom();
 }
 
 int lvm_activate(const char *vg, const char *lv, bool on)

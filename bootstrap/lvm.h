@@ -15,6 +15,8 @@
 #define TAG_ROLE     "bulkhead.role=" /* root, swap, snapshot, template */
 #define TAG_TEMPLATE "bulkhead.template="
 #define TAG_TIME     "bulkhead.created="
+/* Being written: so many bytes of its thin pool will be used in the end. */
+#define TAG_FILLING "bulkhead.filling="
 
 struct vg {
 	char *name;
@@ -61,6 +63,8 @@ int lvm_choose(const struct lvm *l, const char *want, const char *want_pool,
 	       const struct vg **ret_vg, const struct lv **ret_pool);
 /* Enough room for bytes more? Fails with numbers and advice. */
 int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes);
+/* What volumes being filled will yet take of this thin pool (TAG_FILLING). */
+uint64_t lvm_promised(const struct lvm *l, const struct lv *pool);
 
 /* Makes an empty volume; pool NULL for a classic one. */
 int lvm_create(const char *vg, const char *pool, const char *lv, uint64_t bytes,
@@ -71,5 +75,6 @@ int lvm_snapshot(const char *vg, const char *origin, const char *lv,
 int lvm_extend(const char *vg, const char *lv, uint64_t bytes);
 int lvm_remove(const char *vg, const char *lv);
 int lvm_rename(const char *vg, const char *from, const char *to);
+int lvm_untag(const char *vg, const char *lv, const char *tag);
 int lvm_activate(const char *vg, const char *lv, bool on);
 int lvm_cmd(const char *const argv[]);

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "bhctl.h"
+#include "conf.h"
 #include "fs.h"
 #include "guestfs.h"
 #include "journal.h"
@@ -25,6 +26,8 @@ struct making {
 	const struct lv *pool;
 	char *owner, *root, *swap, *dev;
 	uint64_t freed; /* plain space the guest to be replaced gives back */
+	char *filling;  /* tag of the root volume while it is copied to */
+	int lock;       /* on the volume group, until the volumes are made */
 	bool thin_source;
 };
 
@@ -54,17 +57,33 @@ static int refuse_strangers(struct making *m)
 }
 
 /* What the new volumes will take at once, not what they may grow to. */
-static uint64_t space_needed(const struct making *m)
+static int space_needed(struct making *m, uint64_t *ret)
 {
 	const struct guest *g = m->q->g;
+	_cleanup_free_ char *src = NULL;
+	int r = 0;
 
+	*ret = 16u << 20; /* identity, metadata */
 	if (!m->pool)
-		return g->disk + g->swap > m->freed
+		*ret = g->disk + g->swap > m->freed
 			       ? g->disk + g->swap - m->freed
 			       : 0;
-	if (m->thin_source)
-		return 16u << 20; /* identity, metadata */
-	return m->q->src_bytes ? m->q->src_bytes / 4 : 64u << 20;
+	if (!m->pool || m->thin_source)
+		return 0;
+	if (m->q->kind == SRC_STREAM) {
+		*ret += m->q->stream_bytes;
+	} else {
+		uint64_t used;
+
+		src = lv_device(m->q->src_vg, m->q->src_lv);
+		r = src ? fs_used(src, m->q->src_fstype, &used) : oom();
+		/* Chunks of the pool are larger than blocks. */
+		*ret += r < 0 ? 0 : used + used / 16;
+	}
+	/* Whoever comes while it is being written must count it, too. */
+	m->filling = bh_asprintf(TAG_FILLING "%llu", (unsigned long long)*ret);
+	*ret += lvm_promised(&m->l, m->pool);
+	return r < 0 || m->filling ? r : oom();
 }
 
 static int check_size(const struct making *m)
@@ -87,6 +106,9 @@ static int new_volume(struct making *m, const char *lv, uint64_t bytes,
 	_cleanup_strv_ struct strv tags = { 0 };
 	int r = guest_tags(m->q->g, role, &tags);
 
+	if (r >= 0 && m->filling && streq(role, "root") &&
+	    strv_add(&tags, m->filling) < 0)
+		r = oom();
 	if (r >= 0)
 		r = journal_undo(m->j, "lv-remove", m->vg->name, lv, m->owner,
 				 NULL);
@@ -112,23 +134,16 @@ static int snapshot_root(struct making *m)
 
 static int make_volumes(struct making *m)
 {
-	_cleanup_lock_ int lock = lock_take(
-		"vg", m->vg->name, "taking space for a guest", LOCK_WAIT);
 	int r;
 
-	if (lock < 0)
-		return lock;
-	/*
-	 * Space was checked without the lock: lvcreate has the last word on
-	 * plain volumes, and a thin pool's limits leave room for a few guests
-	 * made at once.
-	 */
 	if (m->thin_source)
 		r = snapshot_root(m);
 	else
 		r = new_volume(m, m->root, m->q->g->disk, "root");
 	if (r >= 0 && m->q->g->swap)
 		r = new_volume(m, m->swap, m->q->g->swap, "swap");
+	lock_drop(m->lock);
+	m->lock = -1;
 	return r;
 }
 
@@ -180,6 +195,8 @@ static int fill_root(struct making *m)
 				  "copying the disk")
 			: oom();
 	}
+	if (r >= 0 && m->filling)
+		r = lvm_untag(m->vg->name, m->root, m->filling);
 	fault_point("root filled");
 	return r;
 }
@@ -300,14 +317,45 @@ static void print_plan(const struct making *m)
 	       m->q->autostart ? ", started at boot" : "");
 }
 
+/* What there is, seen with the lock of the volume group held: what is free now
+ * is so until make_volumes() has taken it. */
+static int look(struct making *m)
+{
+	struct make_req *q = m->q;
+	const char *guess = q->want_vg ? q->want_vg : conf_get("volume-group");
+	_cleanup_free_ char *vg = guess ? strdup(guess) : NULL;
+	int r;
+
+	for (;;) {
+		if (vg) {
+			r = name_check_vg(vg);
+			if (r >= 0)
+				r = m->lock = lock_take(
+					"vg", vg, "taking space for a guest",
+					LOCK_WAIT);
+			if (r < 0)
+				return r;
+		}
+		r = lvm_load(NULL, &m->l);
+		if (r >= 0)
+			r = lvm_choose(&m->l, q->want_vg, q->want_pool, &m->vg,
+				       &m->pool);
+		if (r < 0 || vg)
+			return r;
+		/* Only now it is known which: again, with its lock. */
+		vg = strdup(m->vg->name);
+		if (!vg)
+			return oom();
+		lvm_done(&m->l);
+	}
+}
+
 static int prepare(struct making *m)
 {
 	struct make_req *q = m->q;
-	int r = lvm_load(NULL, &m->l);
+	uint64_t need;
+	int r = look(m);
 
-	if (r >= 0)
-		r = lvm_choose(&m->l, q->want_vg, q->want_pool, &m->vg,
-			       &m->pool);
 	if (r < 0)
 		return r;
 	m->owner = guest_owner_tag(q->g->name);
@@ -338,13 +386,17 @@ static int prepare(struct making *m)
 	r = check_size(m);
 	if (r >= 0)
 		r = refuse_strangers(m);
-	return r < 0 ? r : lvm_check_space(m->vg, m->pool, space_needed(m));
+	if (r >= 0)
+		r = space_needed(m, &need);
+	return r < 0 ? r : lvm_check_space(m->vg, m->pool, need);
 }
 
 static void making_done(struct making *m)
 {
 	journal_abort(&m->j);
 	lvm_done(&m->l);
+	lock_drop(m->lock);
+	free(m->filling);
 	free(m->owner);
 	free(m->root);
 	free(m->swap);
@@ -353,7 +405,8 @@ static void making_done(struct making *m)
 
 int guest_make(struct make_req *q)
 {
-	struct making m __attribute__((cleanup(making_done))) = { .q = q };
+	struct making m
+		__attribute__((cleanup(making_done))) = { .q = q, .lock = -1 };
 	int r = prepare(&m);
 
 	if (r < 0)

@@ -26,7 +26,8 @@ struct make_req {
 	/* SRC_STREAM: writes the root volume's content */
 	int (*stream)(const char *dev, void *arg);
 	void *stream_arg;
-	bool keep_identity; /* import --keep-identity */
+	uint64_t stream_bytes; /* how much it writes */
+	bool keep_identity;    /* import --keep-identity */
 	const char *want_vg, *want_pool;
 	struct identity id;
 	struct strv roles, scripts;

@@ -232,10 +232,15 @@ static unsigned int next_version(const char *name, const struct lvm *l)
 	return v;
 }
 
-static int make_volume(struct tmpl_make *m, struct journal *j,
-		       const struct lvm *l)
+static char *filling_tag(uint64_t bytes)
+{
+	return bh_asprintf(TAG_FILLING "%llu", (unsigned long long)bytes);
+}
+
+static int make_volume(struct tmpl_make *m, struct journal *j, struct lvm *l)
 {
 	_cleanup_free_ char *owner = bh_asprintf(TAG_TEMPLATE "%s", m->t->name);
+	_cleanup_free_ char *vg_name = NULL, *filling = NULL;
 	_cleanup_strv_ struct strv tags = { 0 };
 	_cleanup_lock_ int pool_lock = -1;
 	const struct lv *pool;
@@ -245,18 +250,31 @@ static int make_volume(struct tmpl_make *m, struct journal *j,
 	r = lvm_choose(l, m->vg, m->pool, &vg, &pool);
 	if (r < 0)
 		return r;
+	vg_name = strdup(vg->name);
+	if (!vg_name)
+		return oom();
+	pool_lock = lock_take("vg", vg_name, "making a template", LOCK_WAIT);
+	if (pool_lock < 0)
+		return pool_lock;
+	/* What is free now is so until the volume is made. */
+	lvm_done(l);
+	r = lvm_load(NULL, l);
+	if (r >= 0)
+		r = lvm_choose(l, vg_name, m->pool, &vg, &pool);
+	if (r < 0)
+		return r;
 	/* Whole extents, so that what is recorded is what LVM makes. */
 	m->bytes = (m->bytes + vg->extent - 1) / vg->extent * vg->extent;
 	m->t->size = m->bytes;
 	m->t->vg = strdup(vg->name);
 	m->t->thin = pool != NULL;
-	if (!owner || !m->t->vg || strv_add(&tags, owner) < 0 ||
-	    strv_add(&tags, TAG_ROLE "template") < 0)
+	/* How much of it will be used nobody knows: at most all. */
+	filling = filling_tag(m->bytes);
+	if (!owner || !m->t->vg || !filling || strv_add(&tags, owner) < 0 ||
+	    strv_add(&tags, TAG_ROLE "template") < 0 ||
+	    (pool && strv_add(&tags, filling) < 0))
 		return oom();
-	pool_lock = lock_take("vg", vg->name, "making a template", LOCK_WAIT);
-	if (pool_lock < 0)
-		return pool_lock;
-	r = lvm_check_space(vg, pool, pool ? 0 : m->bytes);
+	r = lvm_check_space(vg, pool, m->bytes + lvm_promised(l, pool));
 	if (r >= 0)
 		r = journal_undo(j, "lv-remove", m->t->vg, m->t->lv, owner,
 				 NULL);
@@ -273,10 +291,12 @@ static int publish(struct tmpl_make *m, struct journal **j)
 	_cleanup_free_ char *tmp = bh_asprintf("%s.tmp", meta);
 	_cleanup_free_ char *json = tmpl_to_json(m->t);
 	_cleanup_free_ char *full = bh_asprintf("%s/%s", m->t->vg, m->t->lv);
-	const char *ro[] = { "lvchange", "-q", "-y", "-pr", full, NULL };
+	_cleanup_free_ char *filling = filling_tag(m->t->size);
+	const char *ro[] = { "lvchange", "-q",    "-y", "-pr",
+			     "--deltag", filling, full, NULL };
 	int r;
 
-	if (!meta || !dir || !tmp || !json || !full)
+	if (!meta || !dir || !tmp || !json || !full || !filling)
 		return oom();
 	r = lvm_cmd(ro);
 	if (r >= 0)

@@ -365,6 +365,31 @@ static void lvm_reports(void **s __unused_arg)
 	assert_true(lvm_parse("{", "[]", &l) < 0);
 }
 
+/* What is to be written counts up to the limit, and so does what is just being
+ * written. */
+static void copies_do_not_fill_a_pool(void **s __unused_arg)
+{
+	static const char half[] =
+		"{\"report\":[{\"lv\":[{\"vg_name\":\"vg0\",\"lv_name\":\"thin\",\"lv_uuid\":\"u\","
+		"\"lv_attr\":\"twi-aotz--\",\"lv_size\":\"800\",\"pool_lv\":\"\",\"origin\":\"\","
+		"\"data_percent\":\"50.00\",\"metadata_percent\":\"10.00\",\"lv_tags\":\"\"},"
+		"{\"vg_name\":\"vg0\",\"lv_name\":\"a-root\",\"lv_uuid\":\"u\",\"lv_attr\":\"Vwi-aotz--\","
+		"\"lv_size\":\"400\",\"pool_lv\":\"thin\",\"origin\":\"\",\"data_percent\":\"25.00\","
+		"\"metadata_percent\":\"\",\"lv_tags\":\"bulkhead.filling=300,bulkhead.guest=a\"}]}]}";
+	const struct lv *pool;
+	const struct vg *vg;
+	struct lvm l;
+
+	assert_int_equal(lvm_parse(vgs, half, &l), 0);
+	vg = lvm_vg(&l, "vg0");
+	pool = lvm_lv(&l, "vg0", "thin");
+	assert_int_equal(lvm_check_space(vg, pool, 320), 0);
+	assert_int_equal(lvm_check_space(vg, pool, 321), -VMB_NOSPACE);
+	assert_int_equal(lvm_promised(&l, pool), 200);
+	assert_int_equal(lvm_promised(&l, NULL), 0);
+	lvm_done(&l);
+}
+
 static void guest_files(void **s __unused_arg)
 {
 	struct guest g = { 0 }, back;
@@ -550,6 +575,7 @@ int main(void)
 		cmocka_unit_test(passwords_are_hashed),
 		cmocka_unit_test(key_files),
 		cmocka_unit_test(lvm_reports),
+		cmocka_unit_test(copies_do_not_fill_a_pool),
 		cmocka_unit_test(guest_files),
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),

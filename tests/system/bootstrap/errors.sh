@@ -64,6 +64,13 @@ if [ "$vg" = thin ]; then
 	dd if=/dev/zero of=/dev/thin/filler bs=1M count=118 conv=fsync status=none
 	refuse 5 "data space is used" vm-bootstrap create c "${C[@]}" --pool small
 	ok lvremove -q -y thin/small
+	# What is to be copied counts: a template, a guest from elsewhere, a file.
+	ok lvcreate -q -y --type thin-pool -L 24M -n small thin
+	refuse 5 "data space is used" vm-bootstrap -q template build tiny --name t2 --vg "$vg" --pool small
+	refuse 5 "data space is used" vm-bootstrap -q create c "${C[@]}" --pool small
+	ok vm-bootstrap -q export a /tmp/a.tar.zst
+	refuse 5 "data space is used" vm-bootstrap -q import /tmp/a.tar.zst c --vg "$vg" --pool small
+	ok lvremove -q -y thin/small
 else
 	refuse 5 "free" vm-bootstrap create c "${C[@]}" --disk 500G
 	refuse 5 "free" vm-bootstrap resize a --disk 500G
