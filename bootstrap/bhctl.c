@@ -59,8 +59,19 @@ int bhctl_kill(const char *const *a)
 int bhctl_start(const char *guest)
 {
 	const char *av[] = { program(), "start", guest, NULL };
+	_cleanup_free_ char *err = NULL;
+	int rc = bh_run(av, BH_RUN_KEEP | BH_RUN_QUIET, NULL, &err);
 
-	return call(av, false);
+	if (rc == 0)
+		return 0;
+	return fail(
+		VMB_TIMEOUT,
+		"guest %s is made and stays, but did not start: %s; \"bhctl start %s\" tries again",
+		guest,
+		rc == 127               ? "bhctl is not installed"
+		: err && *bh_strip(err) ? bh_strip(err)
+					: "bhctl start failed",
+		guest);
 }
 
 int bhctl_shutdown(const char *guest)

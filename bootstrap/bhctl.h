@@ -11,6 +11,7 @@
 int bhctl_enable(const char *const *a);
 int bhctl_disable(const char *const *a);
 int bhctl_kill(const char *const *a);
+/* Of a guest just made: if it fails, says that the guest is there. */
 int bhctl_start(const char *guest);
 int bhctl_shutdown(const char *guest);
 /* 1 running, 0 stopped or no hypervisor here, never fails. */

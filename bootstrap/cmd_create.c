@@ -388,6 +388,11 @@ static int finish_nics(struct create *c)
 
 		if (r < 0)
 			return r;
+		if (!nic_is_bridge(c->g.nics[i].bridge))
+			return fail(
+				VMB_MISSING,
+				"this host has no bridge \"%s\"; make it first, or name another with --bridge",
+				c->g.nics[i].bridge);
 		for (size_t k = 0; k < i; k++)
 			if (streq(c->g.nics[i].mac, c->g.nics[k].mac))
 				return fail(VMB_USAGE,
@@ -441,26 +446,44 @@ static int complete(struct create *c)
 	return c->g.uuid && c->g.created ? 0 : oom();
 }
 
+/* A plan without the template: its size, and so the disk's, is not known yet. */
+static int plan_build(const struct create *c)
+{
+	struct recipe r _cleanup_recipe_ = { 0 };
+
+	if (recipe_load(c->template, &r) < 0)
+		return -VMB_MISSING;
+	if (opt_json)
+		printf("{\"schema\": 1, \"name\": \"%s\", \"build\": \"%s\"}\n",
+		       c->g.name, r.name);
+	else
+		printf("template %s: built first, from %s; then guest %s from it\n",
+		       r.name, r.path, c->g.name);
+	return 1;
+}
+
 /* A template that is not there but has a recipe is built: one command makes the
  * first guest. Anything else that is wrong with the name is tmpl_find's to say. */
 static int build_missing(const struct create *c)
 {
-	struct tmpl_list all __attribute__((cleanup(tmpl_list_done))) = { 0 };
 	struct strv recipes _cleanup_strv_ = { 0 };
 	const char *argv[12] = { "vm-bootstrap" };
 	unsigned int n = 1;
+	int rc;
 
-	if (tmpl_all(&all) < 0 || recipe_names(&recipes) < 0)
-		return -VMB_FAILED;
-	for (size_t i = 0; i < all.n; i++)
-		if (streq(all.t[i].name, c->template))
-			return 0;
-	if (c->q.dry_run || !strv_has(&recipes, c->template))
+	if (tmpl_exists(c->template))
 		return 0;
+	if (recipe_names(&recipes) < 0)
+		return -VMB_FAILED;
+	if (!strv_has(&recipes, c->template))
+		return 0;
+	if (c->q.dry_run)
+		return plan_build(c);
 	if (opt_quiet)
 		argv[n++] = "-q";
 	argv[n++] = "template";
 	argv[n++] = "build";
+	argv[n++] = "--if-missing";
 	argv[n++] = c->template;
 	if (c->q.want_vg) {
 		argv[n++] = "--vg";
@@ -471,10 +494,12 @@ static int build_missing(const struct create *c)
 		argv[n++] = c->q.want_pool;
 	}
 	note("there is no template %s yet; building it", c->template);
-	return bh_run(argv, BH_RUN_TIED, NULL, NULL)
-		       ? fail(VMB_FAILED, "template %s could not be built",
-			      c->template)
-		       : 0;
+	rc = bh_run(argv, BH_RUN_TIED, NULL, NULL);
+	/* It has said itself why. */
+	return rc <= VMB_SOURCE
+		       ? -rc
+		       : fail(VMB_FAILED, "template %s could not be built",
+			      c->template);
 }
 
 static int apply_template(struct create *c)
@@ -483,9 +508,12 @@ static int apply_template(struct create *c)
 	_cleanup_free_ char *args = NULL;
 	int r = build_missing(c);
 
-	if (r >= 0)
-		r = tmpl_find(c->template, c->q.want_vg, t);
-	if (r < 0)
+	if (r == 0)
+		r = tmpl_find(c->template,
+			      c->q.want_vg ? c->q.want_vg
+					   : conf_get("volume-group"),
+			      t);
+	if (r)
 		return r;
 	c->g.template = bh_asprintf("%s@%u", t->name, t->version);
 	if (!c->g.boot && text_opt(&c->g.boot, t->boot) < 0)
@@ -581,8 +609,8 @@ int cmd_create(int argc, char **argv)
 	r = check_old(&c);
 	if (r >= 0)
 		r = apply_template(&c);
-	if (r < 0)
-		return r;
+	if (r)
+		return r < 0 ? r : 0;
 	c.q.replace = c.force && guest_exists(c.g.name);
 	tlock = lock_take("template-use", c.tmpl.name, "", LOCK_SHARED_TRY);
 	if (tlock < 0)

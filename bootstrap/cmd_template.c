@@ -31,7 +31,7 @@ static int text_opt(char **p, const char *v)
 
 struct topts {
 	const char *name, *vg, *pool, *mirror, *boot, *fstype, *size, *network;
-	bool json, recipes, yes;
+	bool json, recipes, yes, missing;
 };
 
 static int parse(int argc, char **argv, struct topts *t)
@@ -42,7 +42,8 @@ static int parse(int argc, char **argv, struct topts *t)
 		{ "boot", 1, 0, 'b' }, { "filesystem", 1, 0, 'f' },
 		{ "size", 1, 0, 's' }, { "network", 1, 0, 'w' },
 		{ "json", 0, 0, 'j' }, { "recipes", 0, 0, 'r' },
-		{ "yes", 0, 0, 'y' },  { 0, 0, 0, 0 },
+		{ "yes", 0, 0, 'y' },  { "if-missing", 0, 0, 'i' },
+		{ "help", 0, 0, 'h' }, { 0, 0, 0, 0 },
 	};
 	int o;
 
@@ -65,6 +66,8 @@ static int parse(int argc, char **argv, struct topts *t)
 			t->recipes = true;
 		else if (o == 'y')
 			t->yes = true;
+		else if (o == 'i')
+			t->missing = true;
 		else
 			return usage_of("template");
 	}
@@ -79,7 +82,7 @@ static int parse(int argc, char **argv, struct topts *t)
 
 static int done(const struct tmpl *t, int r)
 {
-	if (r >= 0)
+	if (r >= 0 && t->version)
 		note("template %s is ready (version %u, %s on %s/%s)", t->name,
 		     t->version, fmt_size(t->size), t->vg, t->lv);
 	return r;
@@ -108,6 +111,7 @@ static int build(int argc, char **argv)
 			    o.size);
 	m.vg = o.vg;
 	m.pool = o.pool;
+	m.if_missing = o.missing;
 	m.features = rec.features;
 	m.fill = streq(rec.builder, "tiny")     ? fill_tiny
 		 : streq(rec.builder, "debian") ? fill_debian
@@ -446,7 +450,7 @@ static const struct cmd subs[] = {
 	{ "list", "[--json] [--recipes]", "templates there are, or recipes",
 	  list },
 	{ "build",
-	  "RECIPE [--name N] [--boot MODE] [--mirror URL] [--vg VG] [--pool P]",
+	  "RECIPE [--name N] [--boot MODE] [--mirror URL] [--size SIZE] [--filesystem T] [--network STYLE] [--vg VG] [--pool P] [--if-missing]",
 	  "make a template from a recipe", build },
 	{ "import", "FILE [--name N] [--boot MODE] [--size SIZE] [--vg VG]",
 	  "from a root tarball, OCI image or disk image", import },

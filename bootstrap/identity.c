@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -327,10 +328,41 @@ static int set_keys(const struct hostkeys *k)
 	return r;
 }
 
+static unsigned int boot_files;
+
+static int is_kernel(const char *path, const struct stat *st, int type,
+		     struct FTW *f)
+{
+	static const char *const words[] = { "vmlinu", "kernel", "Image",
+					     "linux" };
+
+	/* Nobody has thousands of files there but to keep us busy. */
+	if (f->level > 6 || ++boot_files > 10000)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (type == FTW_F && S_ISREG(st->st_mode) && st->st_size &&
+		    strstr(path + f->base, words[i]))
+			return 1;
+	return 0;
+}
+
+static int check_kernel(const struct identity *id)
+{
+	boot_files = 0;
+	if (!id->own_kernel || nftw("/boot", is_kernel, 8, FTW_PHYS) == 1)
+		return 0;
+	return fail(
+		VMB_USAGE,
+		"guest %s is to boot a kernel of its own, and its template has none in /boot; build that with --boot disk, or use --boot host",
+		id->hostname);
+}
+
 int identity_apply(const struct identity *id, const struct hostkeys *keys)
 {
-	int r;
+	int r = check_kernel(id);
 
+	if (r < 0)
+		return r;
 	forget_instance();
 	r = set_names(id);
 	if (r >= 0)

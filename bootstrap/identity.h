@@ -20,6 +20,7 @@ struct identity {
 	const char *password_hash; /* crypt(3) string, or NULL: locked */
 	const char *user_data;     /* cloud-init user-data, or NULL */
 	bool keep_root;            /* clone: leave users and passwords alone */
+	bool own_kernel;           /* fail unless it has one to boot */
 	enum netstyle net;
 	bool net_detect;
 	const struct nic *nics;

@@ -239,6 +239,8 @@ static int make_identity(struct making *m)
 	q->id.old_uuid = old;
 	q->id.swap_uuid = q->g->swap ? swap_uuid : NULL;
 	q->id.fstype = type;
+	q->id.own_kernel =
+		q->kind == SRC_TEMPLATE && !streq(q->g->boot, "host");
 	if (q->keep_identity && !q->g->swap)
 		job.id = NULL;
 	if (r >= 0)

@@ -206,7 +206,7 @@ int nic_parse(const char *text, struct nic *ret)
 	return mask ? nic_set(ret, "netmask", mask) : 0;
 }
 
-static bool is_bridge(const char *name)
+bool nic_is_bridge(const char *name)
 {
 	_cleanup_free_ char *p = bh_asprintf("/sys/class/net/%s/bridge", name);
 
@@ -223,11 +223,11 @@ static int default_bridge(char **ret)
 	if (c)
 		return replace(ret, c);
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if (is_bridge(known[i]))
+		if (nic_is_bridge(known[i]))
 			return replace(ret, known[i]);
 	d = opendir("/sys/class/net");
 	while (d && !*ret && (de = readdir(d)))
-		if (*de->d_name != '.' && is_bridge(de->d_name) &&
+		if (*de->d_name != '.' && nic_is_bridge(de->d_name) &&
 		    !bh_startswith(de->d_name, "docker") &&
 		    !bh_startswith(de->d_name, "virbr"))
 			*ret = strdup(de->d_name);

@@ -31,6 +31,7 @@ int nic_set(struct nic *nic, const char *key, const char *value);
 int nic_finish(struct nic *nic);
 void nic_done(struct nic *nic);
 int mac_random(char **ret);
+bool nic_is_bridge(const char *name);
 
 enum netstyle {
 	NET_NONE,

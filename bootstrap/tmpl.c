@@ -188,6 +188,17 @@ int tmpl_find(const char *spec, const char *vg, struct tmpl *ret)
 	return 0;
 }
 
+bool tmpl_exists(const char *name)
+{
+	struct tmpl_list all __attribute__((cleanup(tmpl_list_done))) = { 0 };
+	bool found = false;
+
+	(void)tmpl_all(&all);
+	for (size_t i = 0; i < all.n; i++)
+		found = found || streq(all.t[i].name, name);
+	return found;
+}
+
 struct fill_job {
 	struct tmpl_make *m;
 	const char *dev;
@@ -323,10 +334,13 @@ int tmpl_make(struct tmpl_make *m)
 	r = fs_check_type(m->t->fstype);
 	if (r < 0)
 		return r;
-	lock = lock_take("template", m->t->name, "building", LOCK_TRY);
+	lock = lock_take("template", m->t->name, "building",
+			 m->if_missing ? LOCK_WAIT : LOCK_TRY);
 	if (lock < 0)
 		return lock;
 	r = journal_recover_all("template", m->t->name);
+	if (m->if_missing && tmpl_exists(m->t->name))
+		return 0;
 	if (r >= 0)
 		r = lvm_load(NULL, &l);
 	if (r < 0)

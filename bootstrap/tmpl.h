@@ -25,6 +25,7 @@ void tmpl_done(struct tmpl *t);
 
 /* "NAME" (the newest) or "NAME@VERSION". */
 int tmpl_find(const char *spec, const char *vg, struct tmpl *ret);
+bool tmpl_exists(const char *name);
 char *tmpl_to_json(const struct tmpl *t);
 int tmpl_parse(const char *json, struct tmpl *ret);
 char *tmpl_meta_path(const char *name, unsigned int version);
@@ -48,5 +49,8 @@ struct tmpl_make {
 	tmpl_fill_fn fill;
 	void *arg;
 	bool untrusted; /* nothing in it may run, be set-id or a device */
+	/* Wait for whoever makes it, and make it only if it still is not there
+	 * (else version stays 0). */
+	bool if_missing;
 };
 int tmpl_make(struct tmpl_make *m);

@@ -21,7 +21,7 @@ enum {
 	VMB_CONFLICT = 3, /* exists already, busy, or not ours to touch */
 	VMB_MISSING = 4,  /* no such guest, template, volume group, file */
 	VMB_NOSPACE = 5,  /* volume group or thin pool too full */
-	VMB_TIMEOUT = 6,  /* created, but not reachable in time */
+	VMB_TIMEOUT = 6,  /* made, but not started or not reachable in time */
 	VMB_SOURCE = 7,   /* mirror unreachable, archive damaged */
 };
 

@@ -28,8 +28,18 @@ inside() { # VOLUME COMMAND with the guest's root at /mnt
 }
 uuid() { blkid -p -o value -s UUID "/dev/$vg/$1"; }
 
-ok vm-bootstrap -q template build tiny --vg "$vg"
 C=(--template tiny --vg "$vg")
+# The template is made on the way, once, by whichever of two comes first.
+ok vm-bootstrap -q create p1 "${C[@]}" --no-network --dry-run
+grep -q "tiny: built first" /tmp/out || die "no plan: $(cat /tmp/out)"
+vm-bootstrap -q create p1 "${C[@]}" --no-network 2>/tmp/e1 & p=$!
+vm-bootstrap -q create p2 "${C[@]}" --no-network 2>/tmp/e2 || die "p2: $(cat /tmp/e2)"
+wait $p || die "p1: $(cat /tmp/e1)"
+[ "$(vm-bootstrap template list | grep -c ^tiny)" = 1 ] || die "two templates for two guests"
+# One that is made and cannot be started stays, and the message says so.
+BULKHEAD_BHCTL=/bin/false vm-bootstrap -q create p3 "${C[@]}" --no-network --start 2>/tmp/err
+[ "$?:$(grep -c "p3 is made and stays" /tmp/err)" = 6:1 ] || die "p3 not started: $(cat /tmp/err)"
+ok vm-bootstrap -q destroy p1 p2 p3 --yes
 ok vm-bootstrap -q create a "${C[@]}" --disk 64M --swap 16M --bridge br0 --ip 10.9.0.2/24 --gateway 10.9.0.1 --dns 10.9.0.1
 ok vm-bootstrap -q create b "${C[@]}" --disk 64M --no-network --hostname b.example.org
 [ "$(uuid a-root)" != "$(uuid b-root)" ] || die "same file-system UUID"
@@ -62,6 +72,8 @@ ok ssh-keygen -q -t ed25519 -N '' -f /tmp/k
 refuse 2 "private key" vm-bootstrap create c "${C[@]}" --no-network --ssh-key /tmp/k
 refuse 2 "prefix length" vm-bootstrap create c "${C[@]}" --bridge br0 --ip 10.0.0.1
 refuse 2 "unknown option" vm-bootstrap create c "${C[@]}" --nope
+refuse 4 "no bridge .nobr" vm-bootstrap create c "${C[@]}" --bridge nobr
+refuse 2 "none in /boot" vm-bootstrap -q create c "${C[@]}" --no-network --boot disk
 refuse 2 "expected a size" vm-bootstrap create c "${C[@]}" --no-network --disk large
 refuse 4 "no guest" vm-bootstrap info nope
 refuse 4 "no guest" vm-bootstrap destroy nope --yes
