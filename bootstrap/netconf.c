@@ -2,6 +2,7 @@
 /*
  * Network configuration in the guest's own language, see nic.h. Pure text:
  * nothing here reads or writes a file, so every style has golden tests.
+ * A VLAN is named after its interface too: two may carry the same number.
  */
 #include "nic.h"
 
@@ -81,8 +82,8 @@ static int render_networkd(const struct nic *n, size_t i, struct netfiles *out)
 	if (n->vlan) {
 		buf_addf(
 			&b,
-			"Type=ether\nKind=!*\n\n[Network]\nVLAN=vlan%u\nLinkLocalAddressing=no\n",
-			n->vlan);
+			"Type=ether\nKind=!*\n\n[Network]\nVLAN=net%zu.%u\nLinkLocalAddressing=no\n",
+			i, n->vlan);
 	} else {
 		networkd_address(&b, n);
 	}
@@ -94,13 +95,13 @@ static int render_networkd(const struct nic *n, size_t i, struct netfiles *out)
 		return 0;
 	buf_addf(
 		&b,
-		"# Written by vm-bootstrap.\n[NetDev]\nName=vlan%u\nKind=vlan\n\n[VLAN]\nId=%u\n",
-		n->vlan, n->vlan);
+		"# Written by vm-bootstrap.\n[NetDev]\nName=net%zu.%u\nKind=vlan\n\n[VLAN]\nId=%u\n",
+		i, n->vlan, n->vlan);
 	if (emit(out,
 		 bh_asprintf("/etc/systemd/network/09-bulkhead%zu.netdev", i),
 		 &b, 0644) < 0)
 		return -VMB_FAILED;
-	buf_addf(&b, "# Written by vm-bootstrap.\n[Match]\nName=vlan%u\n",
+	buf_addf(&b, "# Written by vm-bootstrap.\n[Match]\nName=net%zu.%u\n", i,
 		 n->vlan);
 	networkd_address(&b, n);
 	return emit(
@@ -200,8 +201,8 @@ static int render_nm(const struct nic *n, size_t i, struct netfiles *out)
 	if (n->vlan)
 		buf_addf(
 			&b,
-			"type=vlan\ninterface-name=vlan%u\n\n[vlan]\nid=%u\n\n[ethernet]\nmac-address=%s\n",
-			n->vlan, n->vlan, n->mac);
+			"type=vlan\ninterface-name=net%zu.%u\n\n[vlan]\nid=%u\n\n[ethernet]\nmac-address=%s\n",
+			i, n->vlan, n->vlan, n->mac);
 	else
 		buf_addf(&b, "type=ethernet\n\n[ethernet]\nmac-address=%s\n",
 			 n->mac);
@@ -249,9 +250,8 @@ static int render_netplan(const struct nic *nics, size_t n,
 	_cleanup_buf_ struct buf b = { 0 };
 	bool vlans = false;
 
-	buf_addf(
-		&b,
-		"# Written by vm-bootstrap.\nnetwork:\n  version: 2\n  ethernets:\n");
+	buf_addf(&b, "# Written by vm-bootstrap.\nnetwork:\n  version: 2\n%s",
+		 n ? "  ethernets:\n" : "");
 	for (size_t i = 0; i < n; i++) {
 		buf_addf(
 			&b,
@@ -267,8 +267,9 @@ static int render_netplan(const struct nic *nics, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		if (!nics[i].vlan)
 			continue;
-		buf_addf(&b, "    vlan%u:\n      id: %u\n      link: net%zu\n",
-			 nics[i].vlan, nics[i].vlan, i);
+		buf_addf(&b,
+			 "    net%zu.%u:\n      id: %u\n      link: net%zu\n",
+			 i, nics[i].vlan, nics[i].vlan, i);
 		netplan_address(&b, &nics[i]);
 	}
 	return emit(out, strdup("/etc/netplan/10-bulkhead.yaml"), &b, 0600);

@@ -230,9 +230,9 @@ static void networks_in_every_style(void **s __unused_arg)
 	       "Address=fd00::5/64", "Gateway=10.0.0.1", "Gateway=fd00::1",
 	       "DNS=10.0.0.2");
 	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/10-bulkhead1.network",
-	       "VLAN=vlan7");
+	       "VLAN=net1.7");
 	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/09-bulkhead1.network",
-	       "Name=vlan7", "DHCP=yes");
+	       "Name=net1.7", "DHCP=yes");
 	EXPECT(NET_IFUPDOWN, n, 2, "/etc/network/interfaces", "auto net0\n",
 	       "address 10.0.0.5/24", "iface net0 inet6 static",
 	       "auto net1.7\n", "vlan-raw-device net1",
@@ -245,7 +245,19 @@ static void networks_in_every_style(void **s __unused_arg)
 	       "address1=10.0.0.5/24,10.0.0.1", "dns=10.0.0.2;");
 	EXPECT(NET_NETPLAN, n, 2, "/etc/netplan/10-bulkhead.yaml",
 	       "macaddress: \"02:00:00:00:00:01\"", "- \"10.0.0.5/24\"",
-	       "via: \"fd00::1\"", "id: 7");
+	       "via: \"fd00::1\"", "    net1.7:\n      id: 7\n");
+	/* Two of one number are two. */
+	n[0].vlan = 7;
+	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/09-bulkhead0.netdev",
+	       "Name=net0.7\nKind=vlan\n\n[VLAN]\nId=7\n");
+	EXPECT(NET_NM, n, 2,
+	       "/etc/NetworkManager/system-connections/bulkhead1.nmconnection",
+	       "interface-name=net1.7\n\n[vlan]\nid=7\n");
+	EXPECT(NET_NETPLAN, n, 2, "/etc/netplan/10-bulkhead.yaml",
+	       "    net0.7:\n", "    net1.7:\n");
+	n[0].vlan = 0;
+	EXPECT(NET_NETPLAN, n, 0, "/etc/netplan/10-bulkhead.yaml",
+	       "version: 2\n");
 	EXPECT(NET_TINY, n, 2, "/etc/bulkhead-net",
 	       "02:00:00:00:00:01 0 10.0.0.5/24 10.0.0.1 fd00::5/64 fd00::1 10.0.0.2\n",
 	       "02:00:00:00:00:02 7 dhcp - - - -\n");
