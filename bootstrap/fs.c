@@ -244,6 +244,32 @@ int fs_used(const char *dev, const char *type, uint64_t *ret)
 	return 0;
 }
 
+int fs_blank_tables(const char *dev, uint64_t from)
+{
+	ext2_filsys fs = NULL;
+	errcode_t e = ext2fs_open(dev,
+				  EXT2_FLAG_RW | EXT2_FLAG_64BITS |
+					  EXT2_FLAG_SOFTSUPP_FEATURES,
+				  0, 0, unix_io_manager, &fs);
+
+	for (dgrp_t g = 0; !e && g < fs->group_desc_count; g++) {
+		if (ext2fs_inode_table_loc(fs, g) < from / fs->blocksize ||
+		    !ext2fs_has_group_desc_csum(fs) ||
+		    !ext2fs_bg_flags_test(fs, g, EXT2_BG_INODE_UNINIT))
+			continue;
+		ext2fs_bg_flags_set(fs, g, EXT2_BG_INODE_ZEROED);
+		ext2fs_group_desc_csum_set(fs, g);
+		ext2fs_mark_super_dirty(fs);
+	}
+	/* The copies of the descriptors are for e2fsck, which sees to them. */
+	if (!e)
+		fs->flags |= EXT2_FLAG_MASTER_SB_ONLY;
+	if (fs && ext2fs_close_free(&fs) && !e)
+		e = EIO;
+	return e ? fail(VMB_FAILED, "cannot write the group table of %s", dev)
+		 : 0;
+}
+
 static int copy_range(int in, int out, uint64_t off, uint64_t len, char *chunk,
 		      size_t max)
 {

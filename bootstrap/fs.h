@@ -27,6 +27,9 @@ int fs_length(const char *dev, uint64_t *ret);
 int fs_used(const char *dev, const char *type, uint64_t *ret);
 int fs_copy(const char *src, const char *dst, const char *type,
 	    const char *label);
+/* What is beyond the first bytes of an ext4 reads as zeros, so nobody need zero
+ * the inode tables there. */
+int fs_blank_tables(const char *dev, uint64_t from);
 int fs_write_swap(const char *dev, const uint8_t uuid[16]);
 int fs_wipe(const char *dev, const char *label);
 

@@ -91,11 +91,27 @@ int guestfs_shell(const char *command, void (*line)(const char *, void *),
 		    : bh_run(av, BH_RUN_TIED, NULL, NULL);
 }
 
+/* The kernel's ext4 zeroes inode tables in the background of a mount unless
+ * told not to; told so, it zeroes those of new groups at once, 16 MiB and more
+ * for each GiB. So it may while growing, and may not before and after. */
+static int lazy_tables(bool on)
+{
+	struct statvfs sv;
+	unsigned long flags = MS_REMOUNT | MS_NOATIME;
+
+	if (statvfs(guestfs_mnt(), &sv) < 0)
+		return -1;
+	flags |= sv.f_flag & ST_NODEV ? MS_NODEV | MS_NOSUID | MS_NOEXEC : 0;
+	return mount(NULL, guestfs_mnt(), NULL, flags,
+		     on ? "init_itable" : "noinit_itable");
+}
+
 static int grow_ext(const char *dev)
 {
 	_cleanup_close_ int fd = open(guestfs_mnt(), O_RDONLY | O_CLOEXEC);
 	struct statvfs sv;
 	uint64_t size, blocks, have;
+	int r;
 
 	if (fd < 0 || fstatvfs(fd, &sv) < 0)
 		return fail(VMB_FAILED, "cannot open %s: %m", guestfs_mnt());
@@ -104,11 +120,12 @@ static int grow_ext(const char *dev)
 	blocks = size / sv.f_bsize;
 	if (have >= blocks * sv.f_bsize)
 		return 0;
-	if (ioctl(fd, EXT4_RESIZE, &blocks) < 0)
-		return fail(VMB_FAILED,
-			    "cannot grow the file system on %s to %s: %m", dev,
-			    fmt_size(size));
-	return 0;
+	r = lazy_tables(true) < 0 || ioctl(fd, EXT4_RESIZE, &blocks) < 0 ||
+	    lazy_tables(false) < 0;
+	return r ? fail(VMB_FAILED,
+			"cannot grow the file system on %s to %s: %m", dev,
+			fmt_size(size))
+		 : 0;
 }
 
 static int grow_mounted(const char *dev, const char *type)
@@ -231,5 +248,14 @@ static int customize_fn(void *arg)
 
 int guestfs_customize(const struct guestfs_job *job)
 {
-	return ns_run(customize_fn, (void *)(uintptr_t)job);
+	uint64_t had = 0;
+	int r = 0;
+
+	if (job->blank)
+		r = fs_length(job->dev, &had);
+	if (r >= 0)
+		r = ns_run(customize_fn, (void *)(uintptr_t)job);
+	if (r >= 0 && job->blank && bh_startswith(job->type, "ext"))
+		r = fs_blank_tables(job->dev, had);
+	return r;
 }

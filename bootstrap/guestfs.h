@@ -19,6 +19,7 @@ struct guestfs_job {
 	bool grow;
 	struct strv *roles;   /* host programs, called with the mount point */
 	struct strv *scripts; /* run inside, as root */
+	bool blank; /* behind the file system the volume reads as zeros */
 };
 
 int guestfs_customize(const struct guestfs_job *job);

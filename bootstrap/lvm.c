@@ -219,6 +219,11 @@ bool lv_is_origin(const struct lv *lv)
 	return lv->attr[0] == 'o' || lv->attr[0] == 'O';
 }
 
+bool lv_reads_blank(const struct lv *pool)
+{
+	return pool && strlen(pool->attr) > 7 && pool->attr[7] == 'z';
+}
+
 bool lv_is_open(const struct lv *lv)
 {
 	return strlen(lv->attr) > 5 && lv->attr[5] == 'o';

@@ -50,6 +50,8 @@ bool lv_is_pool(const struct lv *lv);
 bool lv_is_thin(const struct lv *lv);
 /* Of plain snapshots; thin ones do not bind their origin. */
 bool lv_is_origin(const struct lv *lv);
+/* Does what was never written in this pool read as zeros for ever? */
+bool lv_reads_blank(const struct lv *pool);
 bool lv_is_open(const struct lv *lv);
 /* Value of the tag with this prefix, or NULL. */
 const char *lv_tag(const struct lv *lv, const char *prefix);

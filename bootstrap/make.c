@@ -211,7 +211,9 @@ static int make_identity(struct making *m)
 				   &q->id,
 				   true,
 				   q->roles.n ? &q->roles : NULL,
-				   q->scripts.n ? &q->scripts : NULL };
+				   q->scripts.n ? &q->scripts : NULL,
+				   q->kind == SRC_TEMPLATE &&
+					   lv_reads_blank(m->pool) };
 	uint8_t ru[16], su[16];
 	int r = fs_probe(m->dev, &type, &old);
 
