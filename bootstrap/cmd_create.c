@@ -141,7 +141,7 @@ struct create {
 	struct buf keys;
 	char *template, *password, *user_data, *user, *extra;
 	const char *netmask;
-	bool start, wait, force, no_net, first_nic, mem_given;
+	bool start, wait, force, no_net, first_nic, mem_given, swap_given, dist;
 	unsigned long timeout;
 };
 
@@ -228,7 +228,7 @@ static int net_opt(struct create *c, int o, const char *v)
 				"--network %s: use networkd, ifupdown, networkmanager, netplan or none",
 				v);
 		c->q.id.net_detect = false;
-		return 0;
+		return text_opt(&c->g.network, v);
 	}
 }
 
@@ -239,6 +239,7 @@ static int guest_opt(struct create *c, int o, const char *v)
 	switch (o) {
 	case O_TEMPLATE:
 	case O_DIST:
+		c->dist = o == O_DIST;
 		return text_opt(&c->template, v);
 	case O_MEMORY:
 		c->mem_given = true;
@@ -246,8 +247,10 @@ static int guest_opt(struct create *c, int o, const char *v)
 	case O_DISK:
 		return size_opt("disk", v, &c->g.disk);
 	case O_SWAP:
+		c->swap_given = true;
 		return size_opt("swap", v, &c->g.swap);
 	case O_NOSWAP:
+		c->swap_given = true;
 		c->g.swap = 0;
 		return 0;
 	case O_VCPUS:
@@ -269,8 +272,10 @@ static int guest_opt(struct create *c, int o, const char *v)
 	case O_BOOT:
 		if (!streq(v, "host") && !streq(v, "disk") &&
 		    !streq(v, "pvgrub"))
-			return fail(VMB_USAGE,
-				    "--boot %s: use host, disk or pvgrub", v);
+			return fail(
+				VMB_USAGE,
+				"--boot %s: use host, disk or pvgrub (xen-create-image's --boot is --start)",
+				v);
 		return text_opt(&c->g.boot, v);
 	case O_KERNEL:
 		return opt_cfg_string("kernel", v, &c->g.kernel);
@@ -308,7 +313,8 @@ static int other_opt(struct create *c, int o, const char *v)
 		c->wait = c->start = true;
 		return 0;
 	case O_TIMEOUT:
-		return bh_parse_u64(v, 10, 86400, &c->timeout) < 0
+		return bh_parse_u64(v, 10, 86400, &c->timeout) < 0 ||
+				       !c->timeout
 			       ? fail(VMB_USAGE,
 				      "--timeout %s: expected seconds", v)
 			       : 0;
@@ -371,6 +377,24 @@ static int from_conf(uint64_t *p, const char *key, uint64_t dflt)
 	return v ? size_opt(key, v, p) : 0;
 }
 
+/* What the host's settings say of a static address. */
+static int nic_defaults(struct nic *n)
+{
+	const char *gw = conf_get("gateway"), *dns = conf_get("dns");
+	_cleanup_strv_ struct strv servers = { 0 };
+	int r = 0;
+
+	if (gw && (strchr(gw, ':') ? n->ip6 && !n->gw6 : n->ip4 && !n->gw4))
+		r = nic_set(n, "gateway", gw);
+	if (r < 0 || !dns || n->dns.n || !(n->ip4 || n->ip6))
+		return r;
+	if (strv_split(&servers, dns, " \t,") < 0)
+		return oom();
+	for (size_t i = 0; r >= 0 && i < servers.n; i++)
+		r = nic_set(n, "dns", servers.v[i]);
+	return r;
+}
+
 static int finish_nics(struct create *c)
 {
 	if (c->no_net) {
@@ -384,8 +408,10 @@ static int finish_nics(struct create *c)
 	if (c->netmask && nic_set(main_nic(c), "netmask", c->netmask) < 0)
 		return -VMB_USAGE;
 	for (size_t i = 0; i < c->g.n_nics; i++) {
-		int r = nic_finish(&c->g.nics[i]);
+		int r = i ? 0 : nic_defaults(&c->g.nics[i]);
 
+		if (r >= 0)
+			r = nic_finish(&c->g.nics[i]);
 		if (r < 0)
 			return r;
 		if (!nic_is_bridge(c->g.nics[i].bridge))
@@ -433,6 +459,9 @@ static int complete(struct create *c)
 		return fail(
 			VMB_USAGE,
 			"say which template with --template; \"vm-bootstrap template list\" shows those there are");
+	if (!c->timeout && conf_get("wait-timeout") &&
+	    other_opt(c, O_TIMEOUT, conf_get("wait-timeout")) < 0)
+		return -VMB_USAGE;
 	if (!c->keys.n && key && opt_ssh_key(key, &c->keys) < 0)
 		return -VMB_USAGE;
 	r = finish_nics(c);
@@ -441,9 +470,39 @@ static int complete(struct create *c)
 	uuid_random(u);
 	c->g.uuid = uuid_text(u);
 	c->g.created = time_now_text();
+	if (!c->g.vcpus && conf_get("vcpus") &&
+	    guest_opt(c, O_VCPUS, conf_get("vcpus")) < 0)
+		return -VMB_USAGE;
 	if (!c->g.vcpus)
 		c->g.vcpus = 1;
+	if (!c->swap_given && from_conf(&c->g.swap, "swap", 0) < 0)
+		return -VMB_USAGE;
+	if (!c->timeout)
+		c->timeout = 180;
 	return c->g.uuid && c->g.created ? 0 : oom();
+}
+
+/* xen-create-image's --dist is a suite: what is made of that, or would be. */
+static int dist_to_template(struct create *c)
+{
+	struct tmpl_list all __attribute__((cleanup(tmpl_list_done))) = { 0 };
+	struct strv recipes _cleanup_strv_ = { 0 };
+
+	if (tmpl_all(&all) < 0 || recipe_names(&recipes) < 0)
+		return -VMB_FAILED;
+	if (tmpl_exists(c->template) || strv_has(&recipes, c->template))
+		return 0;
+	for (size_t i = 0; i < all.n; i++)
+		if (streq(all.t[i].suite, c->template))
+			return text_opt(&c->template, all.t[i].name);
+	for (size_t i = 0; i < recipes.n; i++) {
+		struct recipe r _cleanup_recipe_ = { 0 };
+
+		if (recipe_load(recipes.v[i], &r) >= 0 &&
+		    streq(r.suite, c->template))
+			return text_opt(&c->template, recipes.v[i]);
+	}
+	return 0;
 }
 
 /* A plan without the template: its size, and so the disk's, is not known yet. */
@@ -506,8 +565,10 @@ static int apply_template(struct create *c)
 {
 	struct tmpl *t = &c->tmpl;
 	_cleanup_free_ char *args = NULL;
-	int r = build_missing(c);
+	int r = c->dist ? dist_to_template(c) : 0;
 
+	if (r >= 0)
+		r = build_missing(c);
 	if (r == 0)
 		r = tmpl_find(c->template,
 			      c->q.want_vg ? c->q.want_vg
@@ -518,6 +579,10 @@ static int apply_template(struct create *c)
 	c->g.template = bh_asprintf("%s@%u", t->name, t->version);
 	if (!c->g.boot && text_opt(&c->g.boot, t->boot) < 0)
 		return -VMB_FAILED;
+	/* As its recipe says; without that, as its files look. */
+	if (c->q.id.net_detect && t->network)
+		c->q.id.net_detect =
+			netstyle_parse(t->network, &c->q.id.net) < 0;
 	r = from_conf(&c->g.disk, "disk",
 		      t->disk > t->size ? t->disk : t->size);
 	if (r >= 0)
@@ -593,8 +658,8 @@ static int check_old(struct create *c)
 
 int cmd_create(int argc, char **argv)
 {
-	struct create c __attribute__((cleanup(
-		create_done))) = { .q.id.net_detect = true, .timeout = 180 };
+	struct create c __attribute__((
+		cleanup(create_done))) = { .q.id.net_detect = true };
 	_cleanup_lock_ int lock = -1, tlock = -1;
 	int r = parse(&c, argc, argv);
 

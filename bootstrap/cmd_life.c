@@ -244,7 +244,10 @@ static int clone(const char *from, const char *to, const char *ip,
 	q.dry_run = dry;
 	q.id.hostname = g.hostname;
 	q.id.keep_root = true;
-	q.id.net_detect = true;
+	/* One whose network is its administrator's stays so. */
+	q.id.net_detect =
+		!src.network || netstyle_parse(src.network, &q.id.net) < 0;
+	g.network = src.network ? strdup(src.network) : NULL;
 	q.id.nics = g.nics;
 	q.id.n_nics = g.n_nics;
 	if (r >= 0)

@@ -17,6 +17,7 @@
 #include "journal.h"
 #include "lock.h"
 #include "names.h"
+#include "nic.h"
 #include "ns.h"
 #include "tmpl.h"
 
@@ -45,6 +46,7 @@ static int parse(int argc, char **argv, struct topts *t)
 		{ "yes", 0, 0, 'y' },  { "if-missing", 0, 0, 'i' },
 		{ "help", 0, 0, 'h' }, { 0, 0, 0, 0 },
 	};
+	enum netstyle style;
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -75,6 +77,11 @@ static int parse(int argc, char **argv, struct topts *t)
 	    !streq(t->boot, "pvgrub"))
 		return fail(VMB_USAGE, "--boot %s: use host, disk or pvgrub",
 			    t->boot);
+	if (t->network && netstyle_parse(t->network, &style) < 0)
+		return fail(
+			VMB_USAGE,
+			"--network %s: use networkd, ifupdown, networkmanager, netplan or none",
+			t->network);
 	if (t->name && name_check_template(t->name) < 0)
 		return -VMB_USAGE;
 	return 0;

@@ -24,6 +24,7 @@ void guest_done(struct guest *g)
 	free(g->kernel);
 	free(g->ramdisk);
 	free(g->extra);
+	free(g->network);
 	for (size_t i = 0; i < g->n_nics; i++)
 		nic_done(&g->nics[i]);
 	memset(g, 0, sizeof(*g));
@@ -114,6 +115,7 @@ char *guest_to_json(const struct guest *g)
 	put(o, "kernel", g->kernel);
 	put(o, "ramdisk", g->ramdisk);
 	put(o, "extra", g->extra);
+	put(o, "network", g->network);
 	json_object_object_add(o, "memory",
 			       json_object_new_int64((int64_t)g->memory));
 	json_object_object_add(o, "disk",
@@ -198,6 +200,7 @@ int guest_parse(const char *json, struct guest *g)
 	g->kernel = get(o, "kernel");
 	g->ramdisk = get(o, "ramdisk");
 	g->extra = get(o, "extra");
+	g->network = get(o, "network");
 	g->memory = (uint64_t)get_num(o, "memory");
 	g->disk = (uint64_t)get_num(o, "disk");
 	g->swap = (uint64_t)get_num(o, "swap");
@@ -424,13 +427,21 @@ static int newest_host(struct guest *g)
 			dep = bh_asprintf("/lib/modules/%s/modules.dep", f + 8);
 			if (dep && access(dep, R_OK) == 0) {
 				g->kernel = bh_asprintf("/boot/%s", f);
-				r = initrd_for(f + 8, &g->ramdisk);
+				g->ramdisk = initrd_path(f + 8);
+				r = g->kernel && g->ramdisk ? 0 : oom();
 			}
 		}
 		free(list[i]);
 	}
 	free(list);
 	return r;
+}
+
+int guest_make_initrd(const struct guest *g)
+{
+	return g->host_kernel
+		       ? initrd_make(g->kernel + strlen("/boot/vmlinuz-"))
+		       : 0;
 }
 
 int guest_choose_kernel(struct guest *g, const char *args)

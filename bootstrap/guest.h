@@ -17,6 +17,7 @@
 struct guest {
 	char *name, *hostname, *uuid, *vg, *template, *boot, *fstype, *created;
 	char *kernel, *ramdisk, *extra;
+	char *network; /* style asked for; NULL: seen in its files */
 	uint64_t memory, disk, swap; /* bytes */
 	unsigned int vcpus;
 	bool thin;
@@ -46,6 +47,8 @@ char *guest_to_cfg(const struct guest *g);
 int guest_names(struct strv *ret);
 /* Kernel, initrd and arguments for the boot mode; fails with the way out. */
 int guest_choose_kernel(struct guest *g, const char *args);
+/* Makes the initrd for the host's kernel, if it boots that. */
+int guest_make_initrd(const struct guest *g);
 /* Tags of a volume of this guest. */
 int guest_tags(const struct guest *g, const char *role, struct strv *ret);
 char *guest_owner_tag(const char *name);

@@ -194,10 +194,15 @@ static int write_initrd(const char *file, const char *dir, const char *busybox)
 	return r;
 }
 
-int initrd_for(const char *release, char **ret_path)
+char *initrd_path(const char *release)
+{
+	return state_path("initrd/%s.img", release);
+}
+
+int initrd_make(const char *release)
 {
 	_cleanup_free_ char *dir = bh_asprintf("/lib/modules/%s", release);
-	_cleanup_free_ char *file = state_path("initrd/%s.img", release);
+	_cleanup_free_ char *file = initrd_path(release);
 	_cleanup_free_ char *tmp = bh_asprintf("%s.%d", file, (int)getpid());
 	_cleanup_free_ char *dep = bh_asprintf("%s/modules.dep", dir);
 	_cleanup_free_ char *where = state_path("initrd");
@@ -227,6 +232,5 @@ int initrd_for(const char *release, char **ret_path)
 		}
 		(void)bh_sync_dir_of(file);
 	}
-	*ret_path = TAKE_PTR(file);
 	return 0;
 }

@@ -7,5 +7,7 @@
  */
 #pragma once
 
-/* Path of the initrd for this kernel release, made or renewed if need be. */
-int initrd_for(const char *release, char **ret_path);
+/* The initrd for this kernel release. */
+char *initrd_path(const char *release);
+/* Makes or renews it if need be. */
+int initrd_make(const char *release);

@@ -411,10 +411,17 @@ int guest_make(struct make_req *q)
 {
 	struct making m
 		__attribute__((cleanup(making_done))) = { .q = q, .lock = -1 };
-	int r = prepare(&m);
+	int r = q->dry_run ? 0 : guest_make_initrd(q->g);
 
+	if (r >= 0)
+		r = prepare(&m);
 	if (r < 0)
 		return r;
+	if (q->dry_run && opt_json) {
+		_cleanup_free_ char *json = guest_to_json(q->g);
+
+		return fputs(json ? json : "", stdout) < 0 || !json ? oom() : 0;
+	}
 	if (q->dry_run) {
 		print_plan(&m);
 		return 0;

@@ -7,6 +7,7 @@
 
 #include "conf.h"
 #include "names.h"
+#include "nic.h"
 
 void recipe_done(struct recipe *r)
 {
@@ -26,7 +27,6 @@ void recipe_done(struct recipe *r)
 	strv_done(&r->packages);
 	strv_done(&r->boot_packages);
 	strv_done(&r->run);
-	strv_done(&r->repos);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -66,7 +66,6 @@ static int one(const char *file, unsigned int line, const char *key,
 		{ "packages", NULL, NULL, &r->packages, true },
 		{ "boot-packages", NULL, NULL, &r->boot_packages, true },
 		{ "run", NULL, NULL, &r->run, false },
-		{ "repository", NULL, NULL, &r->repos, false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -101,6 +100,7 @@ static int dflt(char **p, const char *v)
 int recipe_parse(const char *path, char *text, struct recipe *ret)
 {
 	struct recipe r = { 0 };
+	enum netstyle style;
 	int rc = conf_parse(path, text, one, &r);
 
 	if (rc >= 0 && !r.name)
@@ -125,6 +125,11 @@ int recipe_parse(const char *path, char *text, struct recipe *ret)
 		rc = fail(VMB_USAGE,
 			  "%s: boot \"%s\": use host, disk or pvgrub", path,
 			  r.boot);
+	if (rc >= 0 && r.network && netstyle_parse(r.network, &style) < 0)
+		rc = fail(
+			VMB_USAGE,
+			"%s: network \"%s\": use networkd, ifupdown, networkmanager, netplan, tiny or none",
+			path, r.network);
 	if (rc < 0) {
 		recipe_done(&r);
 		return rc;

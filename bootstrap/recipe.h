@@ -15,7 +15,7 @@ struct recipe {
 	char *distribution, *suite, *mirror, *components, *features;
 	char *boot, *fstype, *network, *kernel_args;
 	uint64_t build_size, disk, memory;
-	struct strv packages, boot_packages, run, repos;
+	struct strv packages, boot_packages, run;
 };
 
 int recipe_load(const char *name, struct recipe *ret);

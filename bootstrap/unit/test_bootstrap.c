@@ -111,6 +111,8 @@ static void recipes(void **s __unused_arg)
 		"name\n",
 		"name = a/b\nbuilder = tiny\n",
 		"name = d\nbuilder = tiny\nboot = net\n",
+		"name = d\nbuilder = tiny\nnetwork = wires\n",
+		"name = d\nbuilder = dnf\nrepository = x\n",
 	};
 	struct recipe r;
 

@@ -133,15 +133,22 @@ ok vm-bootstrap -q create w --template again --vg "$vg" --no-network
 ok vm-bootstrap -q template remove tiny@1
 inside a-root 'test -x bin/busybox' || die "a lost its disk with the template"
 
-# xen-create-image's spellings.
-ok vm-bootstrap -q --hostname=x1 --dist=tiny --lvm="$vg" --size=64M --memory=64M --vcpus=2 --ip=10.9.0.9 --netmask=255.255.255.0 --gateway=10.9.0.1 --bridge=br0
+# xen-create-image's spellings; --dist is a suite, of a template made on the way.
+printf '%s\n' 'name = suited' 'builder = tiny' 'suite = tinysuite' 'build-size = 32M' 'network = tiny' \
+	'kernel-args = init=/sbin/init' >/etc/bulkhead/templates/suited.recipe
+ok vm-bootstrap -q --hostname=x1 --dist=tinysuite --lvm="$vg" --size=64M --memory=64M --vcpus=2 --ip=10.9.0.9 --netmask=255.255.255.0 --gateway=10.9.0.1 --bridge=br0
 grep -q '^vcpus = 2' /etc/bulkhead/guests/x1.cfg || die "xen-create-image options"
+grep -q 'from suited@1' /etc/bulkhead/guests/x1.cfg || die "--dist of a suite"
+rm /etc/bulkhead/templates/suited.recipe
+ok vm-bootstrap -q create x2 "${C[@]}" --no-network --dry-run --json
+python3 -c 'import json; assert json.load(open("/tmp/out"))["name"] == "x2"' || die "--dry-run --json"
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network --dry-run
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network
 
 ok vm-bootstrap -q destroy a b b2 b3 v2 w x1 --yes
 ok vm-bootstrap -q template remove tiny
 ok vm-bootstrap -q template remove again
+ok vm-bootstrap -q template remove suited
 # (The initrd made for a host's kernel serves all guests and stays.)
 left=$(lvs --noheadings -o lv_name,lv_tags "$vg" | grep bulkhead; find /etc/bulkhead/guests /var/lib/bulkhead/bootstrap -type f ! -path "*/initrd/*"; grep /run/bulkhead /proc/mounts)
 [ -z "$left" ] || die "left at the end: $left"
