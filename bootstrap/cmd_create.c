@@ -632,7 +632,7 @@ static int start_and_wait(struct create *c)
 	if (r < 0 || !c->wait)
 		return r;
 	for (size_t i = 0; i < c->g.n_nics && !ip; i++)
-		ip = c->g.nics[i].ip4;
+		ip = c->g.nics[i].ip4 ? c->g.nics[i].ip4 : c->g.nics[i].ip6;
 	return wait_ready(c->g.name, ip, (unsigned int)c->timeout);
 }
 
@@ -688,6 +688,10 @@ int cmd_create(int argc, char **argv)
 	if (c.g.host_kernel)
 		note("no domU kernel package is installed: %s boots the host's %s",
 		     c.g.name, c.g.kernel);
+	if (!c.keys.n && !c.password && !c.user_data && !c.q.scripts.n &&
+	    !c.q.roles.n && !streq(c.tmpl.network, "tiny"))
+		note("%s has no SSH key and no password: only users that its template has can log in (--ssh-key, --password-file)",
+		     c.g.name);
 	r = start_and_wait(&c);
 	if (opt_json) {
 		_cleanup_free_ char *json = guest_to_json(&c.g);

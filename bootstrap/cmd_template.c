@@ -467,14 +467,28 @@ static const struct cmd subs[] = {
 	{ "remove", "TEMPLATE[@VERSION]", "remove one version", remove_one },
 };
 
+static void usage(FILE *f, const char *only)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(subs); i++)
+		if (!only || streq(subs[i].name, only))
+			fprintf(f, "vm-bootstrap template %s %s\n\t%s\n",
+				subs[i].name, subs[i].args, subs[i].summary);
+}
+
 int cmd_template(int argc, char **argv)
 {
+	const struct cmd *c = NULL;
+
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(subs); i++)
 		if (streq(subs[i].name, argv[1]))
-			return subs[i].fn(argc - 1, argv + 1);
-	for (size_t i = 0; i < ARRAY_SIZE(subs); i++)
-		fprintf(argc > 1 && streq(argv[1], "--help") ? stdout : stderr,
-			"vm-bootstrap template %s %s\n\t%s\n", subs[i].name,
-			subs[i].args, subs[i].summary);
-	return argc > 1 && streq(argv[1], "--help") ? 0 : -VMB_USAGE;
+			c = &subs[i];
+	for (int i = 1; i < argc; i++)
+		if (streq(argv[i], "--help") || streq(argv[i], "-h")) {
+			usage(stdout, c ? c->name : NULL);
+			return 0;
+		}
+	if (c)
+		return c->fn(argc - 1, argv + 1);
+	usage(stderr, NULL);
+	return -VMB_USAGE;
 }

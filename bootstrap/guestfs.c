@@ -199,11 +199,12 @@ static int run_scripts(const struct strv *scripts)
 		_cleanup_free_ char *dst =
 			bh_asprintf("%s/dev/.hook", guestfs_mnt());
 		_cleanup_free_ char *text = NULL;
+		size_t n;
 		int rc;
 
 		if (!dst ||
-		    bh_read_file(scripts->v[i], 1 << 20, &text, NULL) < 0 ||
-		    bh_fill_file(dst, text, strlen(text), 0700) < 0)
+		    bh_read_file(scripts->v[i], 64u << 20, &text, &n) < 0 ||
+		    bh_fill_file(dst, text, n, 0700) < 0)
 			return fail(VMB_FAILED, "cannot copy script %s: %m",
 				    scripts->v[i]);
 		rc = guestfs_shell("exec /dev/.hook", NULL, NULL);

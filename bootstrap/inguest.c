@@ -338,6 +338,34 @@ static int add_user(const struct identity *id)
 	return id->ssh_keys ? write_keys(home, uid, id->ssh_keys) : 0;
 }
 
+/* A password belongs into a file that not everybody reads; tiny has none. */
+static int make_shadow(void)
+{
+	_cleanup_free_ char *old = NULL;
+	_cleanup_buf_ struct buf passwd = { 0 }, shadow = { 0 };
+	char *save = NULL;
+	int r;
+
+	if (inguest_read("/etc/passwd", &old) < 0)
+		return fail(VMB_FAILED,
+			    "guest: no /etc/passwd to set a password in");
+	for (char *l = strtok_r(old, "\n", &save); l;
+	     l = strtok_r(NULL, "\n", &save)) {
+		char *pw = strchr(l, ':'),
+		     *rest = pw ? strchr(pw + 1, ':') : NULL;
+
+		if (!rest ||
+		    buf_addf(&passwd, "%.*s:x%s\n", (int)(pw - l), l, rest) <
+			    0 ||
+		    buf_addf(&shadow, "%.*s:19700:0:99999:7:::\n",
+			     (int)(rest - l), l) < 0)
+			return fail(VMB_FAILED,
+				    "guest: /etc/passwd is damaged");
+	}
+	r = inguest_write("/etc/shadow", shadow.s, 0600);
+	return r < 0 ? r : inguest_write("/etc/passwd", passwd.s, 0644);
+}
+
 static int set_root(const struct identity *id)
 {
 	_cleanup_free_ char *shadow = NULL, *fresh = NULL;
@@ -357,11 +385,15 @@ static int set_root(const struct identity *id)
 
 int inguest_users(const struct identity *id)
 {
+	struct stat st;
 	int r;
 
 	if (id->keep_root)
 		return 0;
-	r = set_root(id);
+	r = id->password_hash && lstat("/etc/shadow", &st) < 0 ? make_shadow()
+							       : 0;
+	if (r >= 0)
+		r = set_root(id);
 	return r >= 0 && id->user ? add_user(id) : r;
 }
 

@@ -55,6 +55,16 @@ int usage_of(const char *name)
 	return -VMB_USAGE;
 }
 
+/* create and template have more to say, and say it themselves. */
+static bool answers_help(const struct cmd *c)
+{
+	if (c->fn == cmd_create || c->fn == cmd_template)
+		return false;
+	printf("usage: vm-bootstrap %s %s\n\t%s\nvm-bootstrap(8) explains.\n",
+	       c->name, c->args, c->summary);
+	return true;
+}
+
 int begin_guest(const char *name, const char *purpose)
 {
 	int lock = lock_take("guest", name, purpose, LOCK_TRY);
@@ -79,12 +89,12 @@ int cmd_recover(int argc, char **argv __unused_arg)
 	return journal_recover_all(NULL, NULL);
 }
 
-static bool needs_root(int argc, char **argv)
+static bool wants_help(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
 		if (streq(argv[i], "--help") || streq(argv[i], "-h"))
-			return false;
-	return true;
+			return true;
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -133,7 +143,10 @@ int main(int argc, char **argv)
 			argv[1]);
 		return VMB_USAGE;
 	}
-	if (geteuid() != 0 && needs_root(argc - 1, argv + 1)) {
+	if (wants_help(argc - 1, argv + 1)) {
+		if (answers_help(c))
+			return fflush(stdout) == 0 ? 0 : VMB_FAILED;
+	} else if (geteuid() != 0) {
 		(void)fail(VMB_FAILED,
 			   "vm-bootstrap works on volumes: run it as root");
 		return VMB_FAILED;

@@ -5,9 +5,9 @@
  * the message says how far it got.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -46,19 +46,23 @@ static bool marked_ready(const char *guest)
 /* An SSH server says "SSH-" as soon as it is connected to. */
 static bool ssh_answers(const char *ip)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(22) };
+	struct addrinfo hint = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+				 .ai_socktype = SOCK_STREAM },
+			*a = NULL;
 	_cleanup_free_ char *addr = strndup(ip, strcspn(ip, "/"));
 	struct pollfd p = { .events = POLLOUT };
 	_cleanup_close_ int fd = -1;
 	char hello[4];
+	bool tried;
 
-	if (!addr || inet_pton(AF_INET, addr, &a.sin_addr) != 1)
+	if (!addr || getaddrinfo(addr, "22", &hint, &a) != 0)
 		return false;
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 &&
-	    errno != EINPROGRESS)
+	fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    0);
+	tried = fd >= 0 && (connect(fd, a->ai_addr, a->ai_addrlen) == 0 ||
+			    errno == EINPROGRESS);
+	freeaddrinfo(a);
+	if (!tried)
 		return false;
 	p.fd = fd;
 	if (poll(&p, 1, 1000) <= 0)
@@ -72,7 +76,7 @@ static bool ssh_answers(const char *ip)
 int wait_ready(const char *guest, const char *ip, unsigned int seconds)
 {
 	struct timespec t0, t, nap = { 0, 200 * 1000 * 1000 };
-	unsigned int round = 0;
+	unsigned int round = 0, down = 0;
 	bool seen = false;
 
 	clock_gettime(CLOCK_MONOTONIC, &t0);
@@ -84,7 +88,9 @@ int wait_ready(const char *guest, const char *ip, unsigned int seconds)
 		if (round % 10 == 9) {
 			bool up = bhctl_is_running(guest);
 
-			if (seen && !up)
+			/* Between two boots it is down for a moment. */
+			down = up ? 0 : down + 1;
+			if (seen && down >= 5)
 				return fail(
 					VMB_TIMEOUT,
 					"guest %s has stopped while starting; \"journalctl -u bulkhead-guest@%s\" has its console",

@@ -33,6 +33,12 @@ same "--boot" "disk
 host
 pvgrub" "$(offers create x --boot '')"
 same "a file" "$0" "$(offers import "${0%.sh}")"
+same "a file to export to" "$0" "$(offers template export x "${0%.sh}")"
+lvs() { printf '  g-root\n  g-root+one\n  g-root+two\n  g-root+.copy\n'; }
+same "snapshots" "one
+two" "$(offers rollback g '' | grep -v -- --yes)"
+same "snapshots to delete" "one
+two" "$(offers snapshot --delete g '')"
 
 # The other commands print no list of theirs; their tables have every option offered.
 for cmd in create clone snapshot snapshots rollback resize destroy import list info; do
@@ -40,4 +46,10 @@ for cmd in create clone snapshot snapshots rollback resize destroy import list i
 		grep -qE "\"${o#--}\"" "$(dirname "$0")"/../cmd_*.c || { echo "$cmd: no option $o"; exit 1; }
 	done
 done
+
+# Asked for help, every command gives it on standard output, to anybody.
+while read -r -a cmd; do
+	err=$("$bin" "${cmd[@]}" --help 2>&1 >/dev/null) || err=failed
+	[ -z "$err" ] || { echo "${cmd[*]} --help: $err"; exit 1; }
+done < <(offers ''; offers template '' | sed 's/^/template /')
 echo "completion: as the program is"

@@ -39,7 +39,15 @@ wait $p || die "p1: $(cat /tmp/e1)"
 # One that is made and cannot be started stays, and the message says so.
 BULKHEAD_BHCTL=/bin/false vm-bootstrap -q create p3 "${C[@]}" --no-network --start 2>/tmp/err
 [ "$?:$(grep -c "p3 is made and stays" /tmp/err)" = 6:1 ] || die "p3 not started: $(cat /tmp/err)"
-ok vm-bootstrap -q destroy p1 p2 p3 --yes
+# A password where there was no place for one; a program to run, with a NUL in it.
+echo secret >/tmp/pw
+# shellcheck disable=SC2016 # for the guest's shell
+printf '#!/bin/sh\n[ "$(wc -c </dev/.hook)" -gt 2000 ]; exit $?\n' >/tmp/hook
+head -c 2000 /dev/zero >>/tmp/hook
+ok vm-bootstrap -q create p4 "${C[@]}" --no-network --password-file /tmp/pw --run /tmp/hook
+[ "$(inside p4-root 'stat -c %a etc/shadow; grep -c "^root:.6." etc/shadow; grep -c "^root:x:" etc/passwd' | xargs)" = "600 1 1" ] ||
+	die "no password for p4"
+ok vm-bootstrap -q destroy p1 p2 p3 p4 --yes
 ok vm-bootstrap -q create a "${C[@]}" --disk 64M --swap 16M --bridge br0 --ip 10.9.0.2/24 --gateway 10.9.0.1 --dns 10.9.0.1
 ok vm-bootstrap -q create b "${C[@]}" --disk 64M --no-network --hostname b.example.org
 [ "$(uuid a-root)" != "$(uuid b-root)" ] || die "same file-system UUID"
