@@ -175,6 +175,22 @@ int guestfs_grow(const char *dev)
 	return ns_run(grow_fn, (void *)(uintptr_t)dev);
 }
 
+static int settle_fn(void *arg)
+{
+	const char *dev = arg;
+	int r = guestfs_mount(dev, "xfs", false, true);
+
+	return r < 0 ? r : guestfs_umount();
+}
+
+int guestfs_settle(const char *dev, const char *type)
+{
+	/* Its tools refuse a log with something in it; mounting replays it. */
+	if (streq(type, "xfs"))
+		return ns_run(settle_fn, (void *)(uintptr_t)dev);
+	return fs_repair(dev, type);
+}
+
 static int run_roles(const struct strv *roles)
 {
 	for (size_t i = 0; roles && i < roles->n; i++) {

@@ -24,6 +24,8 @@ struct guestfs_job {
 
 int guestfs_customize(const struct guestfs_job *job);
 int guestfs_grow(const char *dev);
+/* Clears what a machine that was not shut down has left in the journal. */
+int guestfs_settle(const char *dev, const char *type);
 
 /* For ns_run callees: mount (and grow) at the private place; unmount. */
 const char *guestfs_mnt(void);

@@ -215,6 +215,19 @@ static int set_mounts(const struct identity *id)
 	return r;
 }
 
+static bool has_udev(void)
+{
+	static const char *const files[] = { "/lib/systemd/systemd-udevd",
+					     "/usr/lib/systemd/systemd-udevd",
+					     "/sbin/udevd", "/usr/sbin/udevd",
+					     "/lib/udev/udevd" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (access(files[i], F_OK) == 0)
+			return true;
+	return false;
+}
+
 static enum netstyle detect_net(void)
 {
 	if (access("/etc/bulkhead-tiny", F_OK) == 0)
@@ -224,8 +237,10 @@ static enum netstyle detect_net(void)
 		return NET_NETPLAN;
 	if (access("/usr/sbin/NetworkManager", F_OK) == 0)
 		return NET_NM;
-	if (access("/sbin/ifup", F_OK) == 0 ||
-	    access("/usr/sbin/ifup", F_OK) == 0)
+	/* wicked has an ifup, too, but another place for its files. */
+	if (access("/etc/network", F_OK) == 0 &&
+	    (access("/sbin/ifup", F_OK) == 0 ||
+	     access("/usr/sbin/ifup", F_OK) == 0))
 		return NET_IFUPDOWN;
 	if (access("/lib/systemd/systemd-networkd", F_OK) == 0 ||
 	    access("/usr/lib/systemd/systemd-networkd", F_OK) == 0)
@@ -274,6 +289,8 @@ static int set_network(const struct identity *id)
 	if (id->n_nics && style == NET_NONE && id->net_detect)
 		note("%s: no network tool known in the guest; configure it by hand",
 		     id->hostname);
+	if (style == NET_IFUPDOWN && !has_udev())
+		style = NET_IFUPDOWN_ETH;
 	r = netconf_render(style, id->nics, id->n_nics, &nf);
 	for (size_t i = 0; r >= 0 && i < nf.n; i++)
 		r = inguest_write(nf.f[i].path, nf.f[i].text, nf.f[i].mode);

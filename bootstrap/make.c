@@ -184,12 +184,9 @@ static int fill_root(struct making *m)
 
 	if (m->q->kind == SRC_STREAM) {
 		r = m->q->stream(m->dev, m->q->stream_arg);
-	} else if (m->thin_source) {
-		if (m->q->src_live)
-			r = fs_repair(m->dev, m->q->src_fstype);
-	} else if (m->q->src_live) {
+	} else if (m->q->src_live && !m->thin_source) {
 		r = copy_live(m);
-	} else {
+	} else if (!m->thin_source) {
 		src = lv_device(m->q->src_vg, m->q->src_lv);
 		r = src ? fs_copy(src, m->dev, m->q->src_fstype,
 				  "copying the disk")
@@ -220,6 +217,9 @@ static int make_identity(struct making *m)
 	if (r < 0)
 		return r;
 	r = fs_check_type(type);
+	/* A template was made here; what a guest left may want repair. */
+	if (r >= 0 && q->kind != SRC_TEMPLATE)
+		r = guestfs_settle(m->dev, type);
 	if (r < 0)
 		return r;
 	uuid_random(ru);

@@ -7,9 +7,13 @@
 #include "nic.h"
 
 static const char *const style_names[] = {
-	[NET_NONE] = "none",         [NET_NETWORKD] = "networkd",
-	[NET_IFUPDOWN] = "ifupdown", [NET_NM] = "networkmanager",
-	[NET_NETPLAN] = "netplan",   [NET_TINY] = "tiny",
+	[NET_NONE] = "none",
+	[NET_NETWORKD] = "networkd",
+	[NET_IFUPDOWN] = "ifupdown",
+	[NET_NM] = "networkmanager",
+	[NET_NETPLAN] = "netplan",
+	[NET_TINY] = "tiny",
+	[NET_IFUPDOWN_ETH] = "ifupdown-eth",
 };
 
 int netstyle_parse(const char *s, enum netstyle *ret)
@@ -110,11 +114,12 @@ static int render_networkd(const struct nic *n, size_t i, struct netfiles *out)
 		&b, 0644);
 }
 
-static void ifupdown_stanza(struct buf *b, const struct nic *n, size_t i)
+static void ifupdown_stanza(struct buf *b, const struct nic *n,
+			    const char *base, size_t i)
 {
 	_cleanup_free_ char *dev =
-		n->vlan ? bh_asprintf("net%zu.%u", i, n->vlan)
-			: bh_asprintf("net%zu", i);
+		n->vlan ? bh_asprintf("%s%zu.%u", base, i, n->vlan)
+			: bh_asprintf("%s%zu", base, i);
 
 	buf_addf(b, "\nauto %s\n", dev);
 	if (n->dhcp && !n->ip4)
@@ -127,7 +132,7 @@ static void ifupdown_stanza(struct buf *b, const struct nic *n, size_t i)
 	if (n->gw4)
 		buf_addf(b, "\tgateway %s\n", n->gw4);
 	if (n->vlan)
-		buf_addf(b, "\tvlan-raw-device net%zu\n", i);
+		buf_addf(b, "\tvlan-raw-device %s%zu\n", base, i);
 	if (n->dns.n) {
 		buf_addf(b, "\tdns-nameservers");
 		for (size_t k = 0; k < n->dns.n; k++)
@@ -142,27 +147,31 @@ static void ifupdown_stanza(struct buf *b, const struct nic *n, size_t i)
 	}
 }
 
-/* ifupdown knows names only, so udev gives each address a name of ours. */
-static int render_ifupdown(const struct nic *nics, size_t n,
+/* ifupdown knows names only, so udev gives each address a name of ours. Without
+ * udev (Alpine) the kernel's stay, which are in the order of the interfaces. */
+static int render_ifupdown(const struct nic *nics, size_t n, bool udev,
 			   struct netfiles *out)
 {
 	_cleanup_buf_ struct buf b = { 0 }, rules = { 0 };
 
 	buf_addf(
 		&b,
-		"# Written by vm-bootstrap; net0.. are named by MAC address in\n"
-		"# /etc/udev/rules.d/70-bulkhead-net.rules.\n"
-		"auto lo\niface lo inet loopback\n");
+		"# Written by vm-bootstrap%s.\nauto lo\niface lo inet loopback\n",
+		udev ? "; net0.. are named by MAC address in\n"
+		       "# /etc/udev/rules.d/70-bulkhead-net.rules"
+		     : "");
 	buf_addf(&rules, "# Written by vm-bootstrap.\n");
 	for (size_t i = 0; i < n; i++) {
 		buf_addf(
 			&rules,
 			"SUBSYSTEM==\"net\", ACTION==\"add\", ATTR{type}==\"1\", DRIVERS==\"?*\", ATTR{address}==\"%s\", NAME=\"net%zu\"\n",
 			nics[i].mac, i);
-		ifupdown_stanza(&b, &nics[i], i);
+		ifupdown_stanza(&b, &nics[i], udev ? "net" : "eth", i);
 	}
 	if (emit(out, strdup("/etc/network/interfaces"), &b, 0644) < 0)
 		return -VMB_FAILED;
+	if (!udev)
+		return 0;
 	return emit(out, strdup("/etc/udev/rules.d/70-bulkhead-net.rules"),
 		    &rules, 0644);
 }
@@ -316,7 +325,8 @@ int netconf_render(enum netstyle style, const struct nic *nics, size_t n,
 			r = render_nm(&nics[i], i, ret);
 		break;
 	case NET_IFUPDOWN:
-		r = render_ifupdown(nics, n, ret);
+	case NET_IFUPDOWN_ETH:
+		r = render_ifupdown(nics, n, style == NET_IFUPDOWN, ret);
 		break;
 	case NET_NETPLAN:
 		r = render_netplan(nics, n, ret);

@@ -37,6 +37,7 @@ enum netstyle {
 	NET_NONE,
 	NET_NETWORKD,
 	NET_IFUPDOWN,
+	NET_IFUPDOWN_ETH, /* where no udev gives names: eth0, eth1 */
 	NET_NM,
 	NET_NETPLAN,
 	NET_TINY

@@ -241,6 +241,8 @@ static void networks_in_every_style(void **s __unused_arg)
 	       "iface net1.7 inet dhcp");
 	EXPECT(NET_IFUPDOWN, n, 2, "/etc/udev/rules.d/70-bulkhead-net.rules",
 	       "ATTR{address}==\"02:00:00:00:00:01\", NAME=\"net0\"");
+	EXPECT(NET_IFUPDOWN_ETH, n, 2, "/etc/network/interfaces", "auto eth0\n",
+	       "auto eth1.7\n", "vlan-raw-device eth1\n");
 	EXPECT(NET_NM, n, 2,
 	       "/etc/NetworkManager/system-connections/bulkhead0.nmconnection",
 	       "mac-address=02:00:00:00:00:01", "method=manual",
