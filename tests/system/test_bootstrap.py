@@ -135,7 +135,8 @@ def guide():
 
 def bootread():
     """A guest's own kernel from ext4 (raw and in a partition), xfs and btrfs."""
-    with machine() as m:
+    unit = "bulkhead-guest@.service"
+    with machine(copy=[(f"{TOP}/init/units/{unit}", f"/root/{unit}")]) as m:
         m.run(SETUP, 120)
         print(m.run("bash /root/bootstrap/bootread.sh", 600))
 

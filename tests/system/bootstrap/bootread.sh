@@ -3,7 +3,7 @@
 #
 # bootread on real disks: ext4 as a whole disk and in a partition, xfs and btrfs
 # where mkfs is here; the guest's choice, a broken kernel, the kept one. Runs
-# in the test machine.
+# in the test machine, with no more powers than the unit that starts guests has.
 set -u
 br=/usr/libexec/bulkhead/bootread
 disk=/tmp/disk.img out=/tmp/out kernel=$(echo /boot/vmlinuz-* | cut -d' ' -f1)
@@ -28,7 +28,10 @@ menu() {
 	G
 }
 chosen() { [ "$(cat $out/cmdline)" = "$1 console=hvc0" ] || die "$2: $(cat $out/cmdline)"; }
-run() { $br --output $out "$@" 2>/tmp/err; }
+mapfile -t powers < <(sed -n -E 's/^(CapabilityBoundingSet|Protect|Restrict|SystemCall|MemoryDeny|NoNew|Lock|UMask)/-p\1/p' \
+	/root/bulkhead-guest@.service | grep -v '^-pRestart')
+[ ${#powers[@]} -gt 10 ] || die "no restrictions in the unit"
+run() { systemd-run -q --wait --pipe "${powers[@]}" $br --output $out "$@" 2>/tmp/err; }
 
 for fs in ext4 part xfs btrfs; do
 	rm -rf $out $disk
