@@ -94,34 +94,28 @@ static int add_disk(struct archive *a, const char *dev)
 		     : 0;
 }
 
-/* The rename that publishes it must not get to the disk first. */
-static int sync_file(const char *file)
-{
-	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || fsync(fd) < 0)
-		return fail(VMB_FAILED, "cannot write %s: %m", file);
-	return 0;
-}
-
 static int write_archive(const char *file, const struct guest *g,
 			 const char *dev)
 {
 	_cleanup_free_ char *json = guest_to_json(g);
 	_cleanup_free_ char *cfgp = guest_cfg_path(g->name), *cfg = NULL;
+	/* The guest's secrets are in it, and no link may lead it elsewhere. */
+	_cleanup_close_ int fd =
+		open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		     0600);
 	struct archive *a = archive_write_new();
 	int r = cfgp ? bh_read_file(cfgp, 1 << 20, &cfg, NULL) : -ENOMEM;
-	mode_t mask = umask(077); /* the guest's secrets are in it */
 
 	if (r < 0)
 		r = fail(VMB_FAILED, "cannot read %s: %s", cfgp, strerror(-r));
 	archive_write_set_format_pax(a);
 	if (archive_write_add_filter_zstd(a) == ARCHIVE_FATAL)
 		archive_write_add_filter_gzip(a);
-	if (r >= 0 && archive_write_open_filename(a, file) != ARCHIVE_OK)
+	if (r >= 0 && fd < 0)
+		r = fail(VMB_FAILED, "cannot make %s: %m", file);
+	if (r >= 0 && archive_write_open_fd(a, fd) != ARCHIVE_OK)
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));
-	(void)umask(mask);
 	if (r >= 0 && (add_text(a, META_NAME, json) < 0 ||
 		       add_text(a, "guest.cfg", cfg) < 0))
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
@@ -132,8 +126,9 @@ static int write_archive(const char *file, const struct guest *g,
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));
 	archive_write_free(a);
-	if (r >= 0)
-		r = sync_file(file);
+	/* The rename that publishes it must not get to the disk first. */
+	if (r >= 0 && fsync(fd) < 0)
+		r = fail(VMB_FAILED, "cannot write %s: %m", file);
 	return r;
 }
 
@@ -168,11 +163,39 @@ static int export_guest(struct guest *g, const char *file)
 				 &tags);
 	if (r >= 0)
 		r = write_archive(part, g, dev);
-	if (r >= 0)
-		r = journal_redo(j, "rename", part, file, NULL);
+	/*
+	 * Not a step after the commit: there it would have to succeed, and what
+	 * can go wrong in a directory of the administrator's is without end.
+	 */
+	if (r >= 0 && rename(part, file) < 0)
+		r = fail(VMB_FAILED, "cannot rename %s to %s: %m", part, file);
+	(void)bh_sync_dir_of(file);
+	fault_point("file in place");
 	if (r >= 0)
 		r = journal_redo(j, "lv-remove", g->vg, tmp, owner, NULL);
 	return r < 0 ? r : journal_commit(&j);
+}
+
+/* Nothing is overwritten: neither the file nor what it is first written as. */
+static int check_target(const char *guest, const char *file)
+{
+	_cleanup_free_ char *part = bh_asprintf("%s.partial", file);
+	struct stat st;
+
+	if (!part)
+		return oom();
+	if (stat(file, &st) == 0 && S_ISDIR(st.st_mode))
+		return fail(
+			VMB_USAGE,
+			"%s is a directory; name a file, as in %s/%s.tar.zst",
+			file, file, guest);
+	for (int i = 0; i < 2; i++)
+		if (lstat(i ? part : file, &st) == 0)
+			return fail(
+				VMB_CONFLICT,
+				"%s exists already; remove it or choose another name",
+				i ? part : file);
+	return 0;
 }
 
 int cmd_export(int argc, char **argv)
@@ -191,6 +214,8 @@ int cmd_export(int argc, char **argv)
 	if (lock < 0)
 		return lock;
 	r = guest_load(argv[1], &g);
+	if (r >= 0)
+		r = check_target(argv[1], argv[2]);
 	if (r < 0)
 		return r;
 	/* The journal needs a path that means the same in the next run. */
@@ -256,27 +281,60 @@ static int read_meta(const char *file, struct guest *ret, uint64_t *ret_bytes)
 		     : 0;
 }
 
-static int restore_disk(const char *dev, void *arg)
+struct restore {
+	const char *file;
+	const struct guest *g;
+};
+
+/*
+ * The archive has no chunks of zeros. A new thin volume reads as zeros there, a
+ * plain one as whatever its blocks held before: the gaps are written too.
+ */
+static int copy_out(struct archive *a, int fd, const char *dev, bool gaps)
 {
-	const char *file = arg;
-	struct archive *a = open_guest(file);
-	_cleanup_close_ int fd = open(dev, O_WRONLY | O_CLOEXEC);
-	struct archive_entry *e;
+	uint64_t size, done = 0;
 	const void *buf;
 	la_int64_t off;
 	size_t n;
+	int r;
+
+	if (fs_device_size(dev, &size) < 0)
+		return ARCHIVE_FATAL;
+	while ((r = archive_read_data_block(a, &buf, &n, &off)) == ARCHIVE_OK) {
+		if (off < 0 || (uint64_t)off > size)
+			return ARCHIVE_FATAL;
+		if (gaps && (uint64_t)off > done &&
+		    fs_zero(fd, done, (uint64_t)off - done) < 0)
+			return ARCHIVE_FATAL;
+		if (n && pwrite(fd, buf, n, off) != (ssize_t)n)
+			return ARCHIVE_FATAL;
+		if ((uint64_t)off + n > done)
+			done = (uint64_t)off + n;
+		progress("restoring the disk",
+			 (unsigned int)(done * 100 / size));
+	}
+	if (r == ARCHIVE_EOF && gaps && size > done &&
+	    fs_zero(fd, done, size - done) < 0)
+		return ARCHIVE_FATAL;
+	progress_end();
+	return r;
+}
+
+static int restore_disk(const char *dev, void *arg)
+{
+	const struct restore *from = arg;
+	const char *file = from->file;
+	struct archive *a = open_guest(file);
+	_cleanup_close_ int fd = open(dev, O_WRONLY | O_CLOEXEC);
+	struct archive_entry *e;
 	int r = ARCHIVE_FATAL;
 	bool found = false;
 
 	while (a && fd >= 0 && !found &&
 	       (r = archive_read_next_header(a, &e)) == ARCHIVE_OK)
 		found = streq(archive_entry_pathname(e), DISK_NAME);
-	while (found &&
-	       (r = archive_read_data_block(a, &buf, &n, &off)) == ARCHIVE_OK)
-		if (n && pwrite(fd, buf, n, off) != (ssize_t)n) {
-			r = ARCHIVE_FATAL;
-			break;
-		}
+	if (found)
+		r = copy_out(a, fd, dev, !from->g->thin);
 	if (!found || r != ARCHIVE_EOF)
 		r = fail(VMB_SOURCE, "%s: damaged: %s", file,
 			 a && archive_error_string(a) ? archive_error_string(a)
@@ -305,10 +363,11 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 			uint64_t bytes, bool keep, const char *vg,
 			const char *pool)
 {
+	struct restore from = { file, g };
 	struct make_req q = { .g = g,
 			      .kind = SRC_STREAM,
 			      .stream = restore_disk,
-			      .stream_arg = (void *)(uintptr_t)file,
+			      .stream_arg = &from,
 			      .stream_bytes = bytes };
 	uint64_t was = g->disk;
 	int r;

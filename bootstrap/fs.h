@@ -32,6 +32,8 @@ int fs_copy(const char *src, const char *dst, const char *type,
 int fs_blank_tables(const char *dev, uint64_t from);
 int fs_write_swap(const char *dev, const uint8_t uuid[16]);
 int fs_wipe(const char *dev, const char *label);
+/* Makes a range of an open volume (or file) read as zeros; 0 or -errno. */
+int fs_zero(int fd, uint64_t off, uint64_t len);
 
 /* Progress: one line that moves on a terminal, a line per phase otherwise. */
 void progress(const char *what, unsigned int percent);

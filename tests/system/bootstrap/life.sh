@@ -125,9 +125,21 @@ inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not
 ok vm-bootstrap -q clone b b2
 [ "$(uuid b-root)" != "$(uuid b2-root)" ] || die "clone has the same UUID"
 [ "$(inside b2-root 'cat etc/hostname')" = b2 ] || die "hostname of the clone"
+# An import onto what another guest has left, of a disk with zeros in use.
+unshare -m sh -c "mount /dev/$vg/b-root /mnt && { cat /bin/bash; head -c 5000000 /dev/zero; cat /bin/bash; } >/mnt/zeros"
+sum=$(inside b-root 'sha256sum zeros')
+if [ "$vg" = plain ]; then
+	ok lvcreate -q -y -Wn -L 256M -n left "$vg"
+	yes "the secret of another guest" | dd of="/dev/$vg/left" bs=1M count=256 iflag=fullblock conv=fsync status=none
+	ok lvremove -q -y "$vg/left"
+fi
+refuse 2 "is a directory" vm-bootstrap -q export b /tmp
 ok vm-bootstrap -q export b /tmp/b.tar.zst
+refuse 3 "exists already" vm-bootstrap -q export b /tmp/b.tar.zst
 ok vm-bootstrap -q import /tmp/b.tar.zst b3 --vg "$vg"
 [ "$(inside b3-root 'cat etc/hostname')" = b3 ] || die "hostname of the import"
+[ "$(inside b3-root 'sha256sum zeros')" = "$sum" ] || die "the import's file is not what was exported"
+grep -qa "secret of another" "/dev/$vg/b3-root" && die "the import's disk holds another guest's data"
 head -c 20000 /tmp/b.tar.zst >/tmp/cut.tar.zst
 refuse 7 "cut.tar.zst" vm-bootstrap -q import /tmp/cut.tar.zst b4 --vg "$vg"
 
