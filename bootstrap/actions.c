@@ -15,8 +15,11 @@
 #include "lvm.h"
 #include "util.h"
 
-/* udev or a dying process may have a volume open for a moment. */
-#define TRIES 15
+/*
+ * udev or a dying process may have a volume open for a moment, the driver of a
+ * guest that was just stopped for some seconds.
+ */
+#define TRIES 50
 
 static void nap(void)
 {
@@ -25,11 +28,15 @@ static void nap(void)
 	nanosleep(&t, NULL);
 }
 
-/* Is there such a volume, and is it ours? 1 yes, 0 no volume, <0 failed. If yes,
- * ret_open (may be NULL) says whether somebody uses it. */
-static int owned(const char *vg, const char *lv, const char *owner,
-		 bool *ret_open)
+/*
+ * Is there such a volume, and is it ours? 1 yes, 0 no volume, <0 failed. If yes,
+ * ret_open (may be NULL) says whether somebody uses it. To be removed it must
+ * not take another's snapshot with it.
+ */
+static int look(const char *vg, const char *lv, const char *owner,
+		bool *ret_open, bool to_remove)
 {
+	const struct lv *other;
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
 	const struct lv *v;
 	int r = lvm_load(NULL, &l);
@@ -43,9 +50,21 @@ static int owned(const char *vg, const char *lv, const char *owner,
 		return fail(VMB_CONFLICT,
 			    "volume %s/%s is not tagged %s: left alone", vg, lv,
 			    owner);
+	other = to_remove ? lvm_stranger_on(&l, v, owner) : NULL;
+	if (other)
+		return fail(
+			VMB_CONFLICT,
+			"volume %s/%s has a snapshot, %s, that is not vm-bootstrap's: left alone",
+			vg, lv, other->name);
 	if (ret_open)
 		*ret_open = lv_is_open(v);
 	return 1;
+}
+
+static int owned(const char *vg, const char *lv, const char *owner,
+		 bool *ret_open)
+{
+	return look(vg, lv, owner, ret_open, false);
 }
 
 /* VG LV OWNER */
@@ -54,10 +73,12 @@ static int do_lv_remove(const char *const *a)
 	int r = 0;
 
 	for (int i = 0; i < TRIES; i++) {
-		r = owned(a[0], a[1], a[2], NULL);
+		r = look(a[0], a[1], a[2], NULL, true);
 		if (r <= 0)
 			return r;
+		fail_muted = i + 1 < TRIES;
 		r = lvm_remove(a[0], a[1]);
+		fail_muted = false;
 		if (r >= 0)
 			return 0;
 		nap();
@@ -159,10 +180,49 @@ static int do_fs_grow(const char *const *a)
 		if (open)
 			nap();
 	}
+	if (!open && guestfs_grow(dev) >= 0)
+		return 0;
 	if (!open)
-		return guestfs_grow(dev);
+		return fail(
+			VMB_FAILED,
+			"volume %s/%s has its size, but the file system in it was not grown; mend it (e2fsck -f /dev/%s/%s while the guest is stopped) and grow it in the guest (resize2fs /dev/xvda)",
+			a[0], a[1], a[0], a[1]);
 	note("volume %s/%s has grown and is in use; its file system is left to the guest",
 	     a[0], a[1]);
+	return 0;
+}
+
+/* NAME */
+static int do_enable(const char *const *a)
+{
+	return bhctl_enable(a) < 0
+		       ? fail(VMB_FAILED,
+			      "guest %s is made, but does not start with the host; try \"bhctl enable %s\"",
+			      a[0], a[0])
+		       : 0;
+}
+
+/*
+ * NAME: the kernels that bootread took from its disk. The next guest of that
+ * name would fall back to them.
+ */
+static int do_forget_boot(const char *const *a)
+{
+	_cleanup_free_ char *dir = bh_asprintf("%s/var/lib/bulkhead/guests/%s",
+					       root_prefix(), a[0]);
+	_cleanup_free_ char *boot = bh_asprintf("%s/boot", dir);
+	int r;
+
+	if (!dir || !boot)
+		return oom();
+	if (strchr(a[0], '/') || bh_startswith(a[0], "."))
+		return fail(VMB_FAILED, "journal: \"%s\" is no guest", a[0]);
+	r = rm_rf(boot);
+	if (r < 0 && r != -ENOENT)
+		return fail(VMB_FAILED, "cannot remove %s: %s", boot,
+			    strerror(-r));
+	/* If there is nothing else, such as a saved state. */
+	(void)rmdir(dir);
 	return 0;
 }
 
@@ -206,6 +266,11 @@ static int do_lv_snapshot(unsigned int n, const char *const *a)
 	return lvm_snapshot(a[0], a[1], a[2], strtoull(a[3], NULL, 10), &tags);
 }
 
+bool action_may_fail(const char *verb)
+{
+	return streq(verb, "fs-grow") || streq(verb, "enable");
+}
+
 int action_run(const char *verb, unsigned int n, const char *const *a)
 {
 	static const struct {
@@ -213,12 +278,18 @@ int action_run(const char *verb, unsigned int n, const char *const *a)
 		unsigned int n;
 		int (*fn)(const char *const *a);
 	} acts[] = {
-		{ "lv-remove", 3, do_lv_remove }, { "unlink", 1, do_unlink },
-		{ "rename", 2, do_rename },       { "lv-swap", 5, do_lv_swap },
-		{ "lv-extend", 4, do_lv_extend }, { "fs-grow", 3, do_fs_grow },
-		{ "lv-merge", 3, do_lv_merge },   { "enable", 1, bhctl_enable },
-		{ "disable", 1, bhctl_disable },  { "stop", 1, bhctl_kill },
+		{ "lv-remove", 3, do_lv_remove },
+		{ "unlink", 1, do_unlink },
+		{ "rename", 2, do_rename },
+		{ "lv-swap", 5, do_lv_swap },
+		{ "lv-extend", 4, do_lv_extend },
+		{ "fs-grow", 3, do_fs_grow },
+		{ "lv-merge", 3, do_lv_merge },
+		{ "enable", 1, do_enable },
+		{ "disable", 1, bhctl_disable },
+		{ "stop", 1, bhctl_kill },
 		{ "lv-untag", 4, do_lv_untag },
+		{ "forget-boot", 1, do_forget_boot },
 	};
 
 	if (streq(verb, "lv-snapshot") && n >= 5)

@@ -5,4 +5,13 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 int action_run(const char *verb, unsigned int n, const char *const *arg);
+/*
+ * After a commit most steps are repeated until they succeed, and nothing else
+ * happens to the guest. Not so those that a guest, by what it wrote on its disk,
+ * or the state of the host could make fail for ever, and that can be made good
+ * by hand; they say how.
+ */
+bool action_may_fail(const char *verb);

@@ -30,12 +30,14 @@ static int destroy_one(const char *name, bool yes, bool wipe)
 	struct guest g _cleanup_guest_ = { 0 };
 	_cleanup_lock_ int lock = -1;
 	int r = name_check_guest(name);
+	bool stuck;
 
 	if (r < 0)
 		return r;
-	lock = begin_guest(name, "destroy");
+	lock = lock_take("guest", name, "destroy", LOCK_TRY);
 	if (lock < 0)
 		return lock;
+	stuck = journal_recover_all("guest", name) < 0;
 	r = guest_load(name, &g);
 	if (r < 0)
 		return r;
@@ -47,7 +49,13 @@ static int destroy_one(const char *name, bool yes, bool wipe)
 			VMB_CONFLICT,
 			"guest %s is left alone; --yes removes it without asking",
 			name);
-	r = guest_destroy(name, wipe);
+	/* What could not be completed need not be: all of it goes now. */
+	if (stuck && journal_give_up("guest", name) < 0)
+		return fail(
+			VMB_FAILED,
+			"an interrupted operation on %s could not be undone (see above); fix the cause and run \"vm-bootstrap recover\"",
+			name);
+	r = guest_destroy(&g, wipe);
 	if (r >= 0)
 		note("guest %s is removed", name);
 	return r;

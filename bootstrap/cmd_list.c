@@ -160,7 +160,8 @@ int cmd_info(int argc, char **argv)
 		       g.nics[i].ip6 ? g.nics[i].ip6 : "");
 	owner = guest_owner_tag(g.name);
 	for (size_t i = 0; i < l.n_lv; i++)
-		if (owner && strv_has(&l.lv[i].tags, owner))
+		if (owner && streq(l.lv[i].vg, g.vg) &&
+		    strv_has(&l.lv[i].tags, owner))
 			printf("volume:    /dev/%s/%s %s (%s)\n", l.lv[i].vg,
 			       l.lv[i].name, fmt_size(l.lv[i].size),
 			       lv_tag(&l.lv[i], TAG_ROLE));

@@ -144,13 +144,25 @@ int cmd_snapshot(int argc, char **argv)
 	return lvm_remove(c.g.vg, c.snap);
 }
 
+/* How full: a plain snapshot of the room it has, a thin one of its size. */
+static const char *used_text(const struct lv *v, char out[16])
+{
+	if (lv_is_overrun(v))
+		return "lost";
+	if (v->data_pct < 0)
+		return "-";
+	snprintf(out, 16, "%.0f%%", v->data_pct);
+	return out;
+}
+
 int cmd_snapshots(int argc, char **argv)
 {
 	static const struct option opts[] = { { "json", 0, 0, 'j' },
 					      { "help", 0, 0, 'h' },
 					      { 0, 0, 0, 0 } };
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
-	json_object *arr = json_object_new_array(), *top;
+	json_object *arr, *top;
+	char used[16];
 	int o, r;
 
 	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
@@ -161,12 +173,18 @@ int cmd_snapshots(int argc, char **argv)
 	if (argc - optind > 1)
 		return usage_of("snapshots");
 	(void)journal_recover_all(NULL, NULL);
+	if (optind < argc && !guest_exists(argv[optind]))
+		return fail(
+			VMB_MISSING,
+			"there is no guest \"%s\"; \"vm-bootstrap list\" shows those there are",
+			argv[optind]);
 	r = lvm_load(NULL, &l);
 	if (r < 0)
 		return r;
+	arr = json_object_new_array();
 	if (!opt_json)
-		printf("%-24s %-24s %-22s %8s\n", "GUEST", "SNAPSHOT", "TAKEN",
-		       "SIZE");
+		printf("%-24s %-24s %-22s %8s %6s\n", "GUEST", "SNAPSHOT",
+		       "TAKEN", "SIZE", "USED");
 	for (size_t i = 0; i < l.n_lv; i++) {
 		const struct lv *v = &l.lv[i];
 		const char *g = lv_tag(v, TAG_GUEST);
@@ -178,8 +196,9 @@ int cmd_snapshots(int argc, char **argv)
 		    (optind < argc && !streq(g, argv[optind])))
 			continue;
 		if (!opt_json) {
-			printf("%-24s %-24s %-22s %8s\n", g, plus + 1,
-			       when ? when : "-", fmt_size(v->size));
+			printf("%-24s %-24s %-22s %8s %6s\n", g, plus + 1,
+			       when ? when : "-", fmt_size(v->size),
+			       used_text(v, used));
 			continue;
 		}
 		e = json_object_new_object();
@@ -188,6 +207,13 @@ int cmd_snapshots(int argc, char **argv)
 				       json_object_new_string(plus + 1));
 		json_object_object_add(
 			e, "created", json_object_new_string(when ? when : ""));
+		if (v->data_pct >= 0)
+			json_object_object_add(
+				e, "used_percent",
+				json_object_new_double(v->data_pct));
+		json_object_object_add(
+			e, "usable",
+			json_object_new_boolean(!lv_is_overrun(v)));
 		json_object_array_add(arr, e);
 	}
 	if (opt_json) {
@@ -289,6 +315,11 @@ int cmd_rollback(int argc, char **argv)
 			VMB_MISSING,
 			"guest %s has no snapshot \"%s\"; \"vm-bootstrap snapshots %s\" lists them",
 			c.g.name, argv[optind + 1], c.g.name);
+	if (lv_is_overrun(c.sv))
+		return fail(
+			VMB_NOSPACE,
+			"snapshot %s of %s ran out of room and holds nothing any more; remove it (vm-bootstrap snapshot --delete %s %s)",
+			argv[optind + 1], c.g.name, c.g.name, argv[optind + 1]);
 	if (bhctl_is_running(c.g.name) || lv_is_open(c.rv))
 		return fail(
 			VMB_CONFLICT,

@@ -353,6 +353,7 @@ static int info(int argc, char **argv)
 
 static int remove_one(int argc, char **argv)
 {
+	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
 	struct tmpl t _cleanup_tmpl_ = { 0 };
 	struct journal *j _cleanup_journal_ = NULL;
 	_cleanup_lock_ int lock = -1, use = -1;
@@ -378,6 +379,10 @@ static int remove_one(int argc, char **argv)
 	meta = tmpl_meta_path(t.name, t.version);
 	if (!owner || !meta)
 		return oom();
+	if (r >= 0)
+		r = lvm_load(NULL, &l);
+	if (r >= 0)
+		r = lvm_check_strangers(&l, t.vg, owner);
 	if (r >= 0)
 		r = journal_begin("template", t.name, "remove", &j);
 	if (r >= 0)

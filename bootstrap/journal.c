@@ -240,8 +240,11 @@ static int forget(struct journal *j)
 	return 0;
 }
 
-/* Carries out what the journal says; keeps it if something could not be. */
-static int settle(struct journal *j)
+/*
+ * Carries out what the journal says; keeps it if something could not be, unless
+ * the rest is whole without it: then ret_lacking has the failure.
+ */
+static int settle(struct journal *j, int *ret_lacking)
 {
 	int first = 0;
 
@@ -254,6 +257,11 @@ static int settle(struct journal *j)
 		if (rec->n < 2 || !streq(rec->w[0], want))
 			continue;
 		r = run_record(rec);
+		if (r < 0 && j->committed && action_may_fail(rec->w[1])) {
+			if (*ret_lacking == 0)
+				*ret_lacking = r;
+			continue;
+		}
 		/* Undo goes on as far as it can; redo steps build up. */
 		if (r < 0 && j->committed)
 			return r;
@@ -267,27 +275,28 @@ int journal_commit(struct journal **jp)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	struct journal *j = *jp;
-	int r;
+	int r, lacking = 0;
 
 	(void)buf_addf(&b, "commit");
 	r = append_line(j, &b);
 	if (r < 0)
 		return r;
 	j->committed = true;
-	r = settle(j);
+	r = settle(j, &lacking);
 	*jp = NULL;
 	journal_free(j);
-	return r;
+	return r < 0 ? r : lacking;
 }
 
 void journal_abort(struct journal **jp)
 {
 	struct journal *j = *jp;
+	int lacking = 0;
 
 	if (!j)
 		return;
 	*jp = NULL;
-	(void)settle(j);
+	(void)settle(j, &lacking);
 	journal_free(j);
 }
 
@@ -325,7 +334,7 @@ static int recover_one(const char *file, const char *held)
 	_cleanup_lock_ int lock = -1;
 	struct journal *j = NULL;
 	char *name = kind ? strchr(kind, '.') : NULL;
-	int r;
+	int r, lacking = 0;
 
 	if (!name || !path)
 		return 0;
@@ -343,7 +352,21 @@ static int recover_one(const char *file, const char *held)
 			    strerror(-r));
 	note("%s an interrupted operation on %s %s",
 	     j->committed ? "completing" : "undoing", kind, name);
-	r = settle(j);
+	r = settle(j, &lacking);
+	journal_free(j);
+	return r;
+}
+
+int journal_give_up(const char *kind, const char *name)
+{
+	_cleanup_free_ char *path = state_path("journal/%s.%s", kind, name);
+	struct journal *j = NULL;
+	int r = path ? load(path, &j) : -ENOMEM;
+
+	if (r == -ENOENT)
+		return 0;
+	if (r >= 0)
+		r = j->committed ? forget(j) : -EBUSY;
 	journal_free(j);
 	return r;
 }

@@ -26,7 +26,10 @@ int journal_undo(struct journal *j, const char *verb, ...)
 	__attribute__((sentinel));
 int journal_redo(struct journal *j, const char *verb, ...)
 	__attribute__((sentinel));
-/* Makes it so: syncs the commit record, runs the redo list, forgets. */
+/*
+ * Makes it so: syncs the commit record, runs the redo list, forgets. Some steps
+ * may fail (see actions.h); the rest is done then, and this fails.
+ */
 int journal_commit(struct journal **j);
 /* Undoes what was recorded; for the error path. Accepts NULL. */
 void journal_abort(struct journal **j);
@@ -43,6 +46,12 @@ static inline void journal_abortp(struct journal **j)
  * that journal's failure is returned, others are only told.
  */
 int journal_recover_all(const char *held_kind, const char *held_name);
+
+/*
+ * Forgets a committed journal that recovery cannot complete, because what it is
+ * about is to be removed altogether. The caller holds the lock.
+ */
+int journal_give_up(const char *kind, const char *name);
 
 /*
  * Fault injection, for tests only. VM_BOOTSTRAP_FAULT=kill:N, reset:N or

@@ -229,6 +229,49 @@ bool lv_is_open(const struct lv *lv)
 	return strlen(lv->attr) > 5 && lv->attr[5] == 'o';
 }
 
+static bool is_plain_snapshot(const struct lv *lv)
+{
+	return lv->attr[0] == 's' || lv->attr[0] == 'S';
+}
+
+bool lv_is_overrun(const struct lv *lv)
+{
+	return is_plain_snapshot(lv) && strlen(lv->attr) > 4 &&
+	       (lv->attr[4] == 'I' || lv->attr[4] == 'S' ||
+		lv->data_pct >= 100);
+}
+
+const struct lv *lvm_stranger_on(const struct lvm *l, const struct lv *lv,
+				 const char *owner)
+{
+	for (size_t i = 0; i < l->n_lv; i++) {
+		const struct lv *s = &l->lv[i];
+
+		if (is_plain_snapshot(s) && streq(s->vg, lv->vg) &&
+		    streq(s->origin, lv->name) && !strv_has(&s->tags, owner))
+			return s;
+	}
+	return NULL;
+}
+
+int lvm_check_strangers(const struct lvm *l, const char *vg, const char *owner)
+{
+	for (size_t i = 0; i < l->n_lv; i++) {
+		const struct lv *v = &l->lv[i];
+		const struct lv *s;
+
+		if (!streq(v->vg, vg) || !strv_has(&v->tags, owner))
+			continue;
+		s = lvm_stranger_on(l, v, owner);
+		if (s)
+			return fail(
+				VMB_CONFLICT,
+				"volume %s/%s has a snapshot, %s, that is not vm-bootstrap's and would go with it; remove that first (lvremove %s/%s)",
+				vg, v->name, s->name, vg, s->name);
+	}
+	return 0;
+}
+
 const char *lv_tag(const struct lv *lv, const char *prefix)
 {
 	for (size_t i = 0; i < lv->tags.n; i++)

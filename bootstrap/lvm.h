@@ -53,6 +53,16 @@ bool lv_is_origin(const struct lv *lv);
 /* Does what was never written in this pool read as zeros for ever? */
 bool lv_reads_blank(const struct lv *pool);
 bool lv_is_open(const struct lv *lv);
+/* A plain snapshot that ran out of room: it holds nothing any more. */
+bool lv_is_overrun(const struct lv *lv);
+/*
+ * A plain snapshot of this volume without that tag, or NULL: it would go with
+ * the volume, but whose it is, is not known.
+ */
+const struct lv *lvm_stranger_on(const struct lvm *l, const struct lv *lv,
+				 const char *owner);
+/* Fails if any volume with that tag has such a snapshot. */
+int lvm_check_strangers(const struct lvm *l, const char *vg, const char *owner);
 /* Value of the tag with this prefix, or NULL. */
 const char *lv_tag(const struct lv *lv, const char *prefix);
 char *lv_device(const char *vg, const char *lv);

@@ -428,7 +428,11 @@ int guest_make(struct make_req *q)
 	}
 	if (q->replace) {
 		/* All that can be known is checked: now the old one goes. */
-		r = guest_destroy(q->g->name, false);
+		struct guest old _cleanup_guest_ = { 0 };
+
+		r = guest_load(q->g->name, &old);
+		if (r >= 0)
+			r = guest_destroy(&old, false);
 		if (r < 0)
 			return r;
 	}
@@ -444,7 +448,40 @@ int guest_make(struct make_req *q)
 	return r;
 }
 
-static int redo_volumes(struct journal *j, const struct lvm *l,
+/* Another host's disk may be here too, with a guest of the same name. */
+static bool is_of(const struct lv *v, const char *vg, const char *owner)
+{
+	return streq(v->vg, vg) && strv_has(&v->tags, owner);
+}
+
+/* Loads anew until nobody has one of the guest's volumes open. */
+static int wait_unused(struct lvm *l, const char *vg, const char *owner,
+		       unsigned int seconds)
+{
+	for (unsigned int i = 0;; i++) {
+		const struct lv *open = NULL;
+		int r;
+
+		for (size_t k = 0; k < l->n_lv; k++)
+			if (is_of(&l->lv[k], vg, owner) &&
+			    lv_is_open(&l->lv[k]))
+				open = &l->lv[k];
+		if (!open)
+			return 0;
+		if (i >= seconds * 4)
+			return fail(
+				VMB_CONFLICT,
+				"volume %s/%s is in use (mounted, or the disk of a domain?); \"lsblk /dev/%s/%s\" may say by whom",
+				vg, open->name, vg, open->name);
+		usleep(250000);
+		lvm_done(l);
+		r = lvm_load(NULL, l);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int redo_volumes(struct journal *j, const struct lvm *l, const char *vg,
 			const char *owner, bool wipe)
 {
 	/* Snapshots before what they are snapshots of. */
@@ -457,7 +494,7 @@ static int redo_volumes(struct journal *j, const struct lvm *l,
 			const struct lv *v = &l->lv[i];
 			_cleanup_free_ char *dev = lv_device(v->vg, v->name);
 
-			if (!strv_has(&v->tags, owner) ||
+			if (!is_of(v, vg, owner) ||
 			    !streq(lv_tag(v, TAG_ROLE), roles[k]))
 				continue;
 			if (wipe && dev && !streq(roles[k], "snapshot"))
@@ -469,22 +506,35 @@ static int redo_volumes(struct journal *j, const struct lvm *l,
 	return r;
 }
 
-int guest_destroy(const char *name, bool wipe)
+int guest_destroy(const struct guest *g, bool wipe)
 {
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
 	struct journal *j _cleanup_journal_ = NULL;
-	_cleanup_free_ char *owner = guest_owner_tag(name);
-	_cleanup_free_ char *cfg = guest_cfg_path(name);
-	_cleanup_free_ char *meta = guest_meta_path(name);
+	_cleanup_free_ char *owner = guest_owner_tag(g->name);
+	_cleanup_free_ char *cfg = guest_cfg_path(g->name);
+	_cleanup_free_ char *meta = guest_meta_path(g->name);
+	const char *name = g->name;
+	bool running;
 	int r = lvm_load(NULL, &l);
 
 	if (r < 0)
 		return r;
 	if (!owner || !cfg || !meta)
 		return oom();
-	/* Wiping takes long, and half-wiped is gone: stop it first. */
-	if (wipe)
-		r = bhctl_kill(&name);
+	r = lvm_check_strangers(&l, g->vg, owner);
+	if (r < 0)
+		return r;
+	if (!lvm_vg(&l, g->vg))
+		note("volume group %s is not here: the volumes of %s, if any, stay",
+		     g->vg, name);
+	/*
+	 * Before the commit it must be certain that the volumes can go; and
+	 * wiping takes long, and half-wiped is gone.
+	 */
+	running = bhctl_is_running(name);
+	r = running ? bhctl_kill(&name) : 0;
+	if (r >= 0)
+		r = wait_unused(&l, g->vg, owner, running ? 30 : 3);
 	if (r >= 0)
 		r = journal_begin("guest", name, "destroy", &j);
 	if (r >= 0)
@@ -494,7 +544,9 @@ int guest_destroy(const char *name, bool wipe)
 	if (r >= 0)
 		r = journal_redo(j, "unlink", cfg, NULL);
 	if (r >= 0)
-		r = redo_volumes(j, &l, owner, wipe);
+		r = redo_volumes(j, &l, g->vg, owner, wipe);
+	if (r >= 0)
+		r = journal_redo(j, "forget-boot", name, NULL);
 	if (r >= 0)
 		r = journal_redo(j, "unlink", meta, NULL);
 	return r < 0 ? r : journal_commit(&j);

@@ -40,5 +40,8 @@ struct make_req {
  * the guest exists; on failure nothing does.
  */
 int guest_make(struct make_req *q);
-/* Removes it, volumes and all; the caller holds the lock. */
-int guest_destroy(const char *name, bool wipe);
+/*
+ * Removes it with its volumes, those of its volume group; the caller holds the
+ * lock. Stops it first, and does nothing more if a volume stays in use.
+ */
+int guest_destroy(const struct guest *g, bool wipe);

@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-bool opt_quiet, opt_json;
+bool opt_quiet, opt_json, fail_muted;
 static char last_msg[1024];
 
 int fail(int code, const char *fmt, ...)
@@ -25,7 +25,8 @@ int fail(int code, const char *fmt, ...)
 	va_end(ap);
 	bh_printable(last_msg,
 		     '\n'); /* names come from images and exported guests */
-	fprintf(stderr, "vm-bootstrap: %s\n", last_msg);
+	if (!fail_muted)
+		fprintf(stderr, "vm-bootstrap: %s\n", last_msg);
 	fflush(stderr);
 	return -code;
 }

@@ -32,6 +32,8 @@ int oom(void);
 /* Text of the last fail(), for --json and for tests. */
 const char *last_failure(void);
 extern bool opt_quiet, opt_json;
+/* While set, fail() says nothing: what is tried again may fail at first. */
+extern bool fail_muted;
 
 /* A growing, NULL-terminated list of strings it owns. */
 struct strv {

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "actions.h"
 #include "conf.h"
 #include "guest.h"
 #include "identity.h"
@@ -406,6 +407,40 @@ static void copies_do_not_fill_a_pool(void **s __unused_arg)
 	lvm_done(&l);
 }
 
+/* A plain snapshot lives in its origin, and dies when it is full. */
+static void plain_snapshots(void **s __unused_arg)
+{
+	static const char report[] =
+		"{\"report\":[{\"lv\":["
+		"{\"vg_name\":\"v\",\"lv_name\":\"a-root\",\"lv_attr\":\"owi-a-s---\",\"lv_tags\":\"bulkhead.guest=a\"},"
+		"{\"vg_name\":\"v\",\"lv_name\":\"a+1\",\"lv_attr\":\"swi-I-s---\",\"origin\":\"a-root\",\"lv_tags\":\"bulkhead.guest=a\"},"
+		"{\"vg_name\":\"v\",\"lv_name\":\"a+2\",\"lv_attr\":\"swi-a-s---\",\"origin\":\"a-root\",\"data_percent\":\"9.5\",\"lv_tags\":\"bulkhead.guest=a\"},"
+		"{\"vg_name\":\"w\",\"lv_name\":\"x\",\"lv_attr\":\"swi-a-s---\",\"origin\":\"a-root\"},"
+		"{\"vg_name\":\"v\",\"lv_name\":\"%s\",\"lv_attr\":\"%cwi-a-s---\",\"origin\":\"a-root\"}"
+		"]}]}";
+	static const char owner[] = TAG_GUEST "a";
+
+	for (int i = 0; i < 2; i++) {
+		/* The first is a thin one: that lives on without its origin. */
+		_cleanup_free_ char *text =
+			bh_asprintf(report, "mine", i ? 's' : 'V');
+		struct lvm l;
+		const struct lv *other;
+
+		assert_int_equal(lvm_parse("{}", text, &l), 0);
+		assert_true(lv_is_overrun(lvm_lv(&l, "v", "a+1")));
+		assert_false(lv_is_overrun(lvm_lv(&l, "v", "a+2")));
+		assert_false(lv_is_overrun(lvm_lv(&l, "v", "a-root")));
+		other = lvm_stranger_on(&l, lvm_lv(&l, "v", "a-root"), owner);
+		assert_int_equal(lvm_check_strangers(&l, "v", owner),
+				 i ? -VMB_CONFLICT : 0);
+		assert_int_equal(lvm_check_strangers(&l, "w", owner), 0);
+		assert_string_equal(other ? other->name : "none",
+				    i ? "mine" : "none");
+		lvm_done(&l);
+	}
+}
+
 static void guest_files(void **s __unused_arg)
 {
 	struct guest g = { 0 }, back;
@@ -562,6 +597,64 @@ static void failed_undo_keeps_the_journal(void **s __unused_arg)
 	assert_true(access(p, F_OK) < 0);
 }
 
+/* After the commit a step holds up those behind it, but not one that may fail. */
+static void committed_steps_that_fail(void **s __unused_arg)
+{
+	_cleanup_free_ char *p = state_path("journal/guest.c");
+	_cleanup_free_ char *a = bh_asprintf("%s/A", root);
+	_cleanup_free_ char *dir = bh_asprintf("%s/D", root);
+	_cleanup_free_ char *text = bh_asprintf(
+		"bulkhead-journal 1 create\nredo enable c\nredo unlink %s\ncommit\n",
+		a);
+	_cleanup_free_ char *stuck = bh_asprintf(
+		"bulkhead-journal 1 create\nredo rename %s/no %s/none\nredo unlink %s\ncommit\n",
+		root, root, a);
+	_cleanup_free_ char *open =
+		bh_asprintf("bulkhead-journal 1 create\nundo unlink %s\n", dir);
+
+	assert_int_equal(setenv("BULKHEAD_BHCTL", "false", 1), 0);
+	assert_int_equal(bh_fill_file(a, "", 0, 0600), 0);
+	assert_int_equal(bh_fill_file(p, text, strlen(text), 0600), 0);
+	assert_int_equal(journal_recover_all("guest", "c"), 0);
+	assert_non_null(strstr(last_failure(), "bhctl enable c"));
+	assert_false(there("A"));
+	assert_true(access(p, F_OK) < 0);
+	unsetenv("BULKHEAD_BHCTL");
+
+	assert_int_equal(bh_fill_file(a, "", 0, 0600), 0);
+	assert_int_equal(bh_fill_file(p, stuck, strlen(stuck), 0600), 0);
+	assert_int_equal(journal_recover_all("guest", "c"), -VMB_FAILED);
+	assert_true(there("A"));
+	assert_int_equal(journal_give_up("guest", "c"), 0);
+	assert_int_equal(journal_recover_all("guest", "c"), 0);
+	assert_true(there("A"));
+	assert_int_equal(unlink(a), 0);
+	assert_int_equal(journal_give_up("guest", "c"), 0);
+
+	/* What was not committed is undone, whatever it takes. */
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(bh_fill_file(p, open, strlen(open), 0600), 0);
+	assert_int_equal(journal_give_up("guest", "c"), -EBUSY);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(journal_recover_all("guest", "c"), 0);
+}
+
+static void kernels_of_a_removed_guest_are_forgotten(void **s __unused_arg)
+{
+	const char *const names[] = { "g", "../g" };
+	_cleanup_free_ char *boot =
+		bh_asprintf("%s/var/lib/bulkhead/guests/g/boot", root);
+	_cleanup_free_ char *k = bh_asprintf("%s/kernel", boot);
+
+	assert_int_equal(bh_mkdir_p(boot, 0755), 0);
+	assert_int_equal(bh_fill_file(k, "x", 1, 0600), 0);
+	assert_int_equal(action_run("forget-boot", 1, &names[1]), -VMB_FAILED);
+	assert_int_equal(access(k, F_OK), 0);
+	assert_int_equal(action_run("forget-boot", 1, names), 0);
+	assert_false(there("var/lib/bulkhead/guests/g"));
+	assert_int_equal(action_run("forget-boot", 1, names), 0);
+}
+
 static void torn_journal_line_is_ignored(void **s __unused_arg)
 {
 	_cleanup_free_ char *p = state_path("journal/guest.t");
@@ -592,11 +685,14 @@ int main(void)
 		cmocka_unit_test(key_files),
 		cmocka_unit_test(lvm_reports),
 		cmocka_unit_test(copies_do_not_fill_a_pool),
+		cmocka_unit_test(plain_snapshots),
 		cmocka_unit_test(guest_files),
 		cmocka_unit_test(journal_is_all_or_nothing),
 		cmocka_unit_test(journal_of_the_living_is_left_alone),
 		cmocka_unit_test(torn_journal_line_is_ignored),
 		cmocka_unit_test(failed_undo_keeps_the_journal),
+		cmocka_unit_test(committed_steps_that_fail),
+		cmocka_unit_test(kernels_of_a_removed_guest_are_forgotten),
 	};
 
 	return cmocka_run_group_tests_name("bootstrap", tests, enter, leave);

@@ -143,6 +143,31 @@ grep -qa "secret of another" "/dev/$vg/b3-root" && die "the import's disk holds 
 head -c 20000 /tmp/b.tar.zst >/tmp/cut.tar.zst
 refuse 7 "cut.tar.zst" vm-bootstrap -q import /tmp/cut.tar.zst b4 --vg "$vg"
 
+# What is not vm-bootstrap's stays: another's snapshot in a plain volume, and
+# volumes of another host's guest of the same name. Nothing is half removed.
+refuse 4 "no guest" vm-bootstrap snapshots nope
+refuse 3 "is in use" unshare -m sh -c "mount /dev/$vg/b2-root /mnt && vm-bootstrap -q destroy b2 --yes"
+if [ "$vg" = plain ]; then
+	other=thin
+	ok lvcreate -q -y -s -L 8M -n mine plain/b2-root
+	refuse 3 "snapshot, mine, that is not" vm-bootstrap -q destroy b2 --yes
+	ok lvremove -q -y plain/mine
+	ok lvcreate -q -y -s -L 8M --addtag bulkhead.guest=b2 --addtag bulkhead.role=snapshot -n b2+full plain/b2-root
+	dd if=/dev/urandom of=/dev/plain/b2-root bs=1M count=16 seek=40 conv=fsync status=none
+	ok vm-bootstrap snapshots b2
+	grep -q "full .* lost" /tmp/out || die "no word of the lost snapshot: $(cat /tmp/out)"
+	refuse 5 "ran out of room" vm-bootstrap -q rollback b2 full --yes
+	ok vm-bootstrap -q snapshot --delete b2 full
+else
+	other=plain
+fi
+ok lvcreate -q -y -L 4M --addtag bulkhead.guest=b2 --addtag bulkhead.role=root -n b2-root "$other"
+mkdir -p /var/lib/bulkhead/guests/b2/boot
+ok vm-bootstrap -q destroy b2 --yes
+lvs "$other/b2-root" >/dev/null 2>&1 || die "another host's volume is gone"
+ok lvremove -q -y "$other/b2-root"
+[ ! -e /var/lib/bulkhead/guests/b2 ] || die "the kernels of b2 are kept"
+
 # Template: second version, export, import of what was exported, removal.
 ok vm-bootstrap -q template build tiny --vg "$vg"
 ok vm-bootstrap -q create v2 "${C[@]}" --no-network
@@ -165,7 +190,7 @@ python3 -c 'import json; assert json.load(open("/tmp/out"))["name"] == "x2"' || 
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network --dry-run
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network
 
-ok vm-bootstrap -q destroy a b b2 b3 v2 w x1 --yes
+ok vm-bootstrap -q destroy a b b3 v2 w x1 --yes
 ok vm-bootstrap -q template remove tiny
 ok vm-bootstrap -q template remove again
 ok vm-bootstrap -q template remove suited
