@@ -282,6 +282,10 @@ static int rollback_classic(struct snap_ctx *c, struct journal **j)
 	if (r >= 0)
 		r = journal_redo(*j, "lv-merge", c->g.vg, c->snap,
 				 "bulkhead.merge=1", NULL);
+	/* Before the snapshot taken anew: that is as large as its origin. */
+	if (r >= 0 && c->rv->size > c->sv->size)
+		r = journal_redo(*j, "fs-grow", c->g.vg, c->root, c->owner,
+				 NULL);
 	if (r >= 0)
 		r = journal_redo(*j, "lv-snapshot", c->g.vg, c->root, c->snap,
 				 size, c->owner, TAG_ROLE "snapshot", ttag,

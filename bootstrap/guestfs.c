@@ -246,7 +246,8 @@ static int customize_fn(void *arg)
 	if (job->grow)
 		r = grow_mounted(job->dev, job->type);
 	if (r >= 0 && job->id) {
-		r = hostkeys_make(&keys, guestfs_mnt());
+		if (!job->id->mounts_only)
+			r = hostkeys_make(&keys, guestfs_mnt());
 		if (r >= 0)
 			r = guestfs_enter();
 		if (r >= 0) {

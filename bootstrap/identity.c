@@ -159,17 +159,38 @@ int identity_strip(void)
 	return 0;
 }
 
+/* Those of the line for the same file system there is, or opts as they are. */
+static void root_options(const char *old, const char *fstype, char opts[256])
+{
+	_cleanup_free_ char *copy = strdup(old ? old : "");
+	char *save = NULL;
+
+	for (char *l = copy ? strtok_r(copy, "\n", &save) : NULL; l;
+	     l = strtok_r(NULL, "\n", &save)) {
+		char what[256], where[256], type[64], o[256];
+
+		if (sscanf(l, " %255s %255s %63s %255s", what, where, type,
+			   o) == 4 &&
+		    *what != '#' && streq(where, "/") && streq(type, fstype))
+			memcpy(opts, o, sizeof(o));
+	}
+}
+
 char *fstab_rewrite(const char *old, const struct identity *id)
 {
 	_cleanup_free_ char *copy = strdup(old ? old : "");
 	_cleanup_buf_ struct buf b = { 0 };
+	char opts[256] = "defaults";
 	char *save = NULL;
 
 	if (!copy)
 		return NULL;
-	buf_addf(&b, "UUID=%s / %s defaults%s 0 %d\n", id->root_uuid,
-		 id->fstype,
-		 streq(id->fstype, "ext3") ? "" : ",x-systemd.growfs",
+	root_options(old, id->fstype, opts);
+	buf_addf(&b, "UUID=%s / %s %s%s 0 %d\n", id->root_uuid, id->fstype,
+		 opts,
+		 streq(id->fstype, "ext3") || strstr(opts, "x-systemd.growfs")
+			 ? ""
+			 : ",x-systemd.growfs",
 		 bh_startswith(id->fstype, "ext") ? 1 : 0);
 	if (id->swap_uuid)
 		buf_addf(&b, "UUID=%s none swap sw 0 0\n", id->swap_uuid);
@@ -177,8 +198,12 @@ char *fstab_rewrite(const char *old, const struct identity *id)
 	     l = strtok_r(NULL, "\n", &save)) {
 		char what[256] = "", where[256] = "", type[64] = "";
 
+		/* A swap file is in the disk and has come along. */
 		if (sscanf(l, " %255s %255s %63s", what, where, type) == 3 &&
-		    *what != '#' && (streq(where, "/") || streq(type, "swap")))
+		    *what != '#' &&
+		    (streq(where, "/") ||
+		     (streq(type, "swap") &&
+		      (*what != '/' || bh_startswith(what, "/dev/")))))
 			continue;
 		/* The installer's notes on devices that are not here. */
 		if (bh_startswith(l, "# UNCONFIGURED"))
@@ -380,6 +405,8 @@ int identity_apply(const struct identity *id, const struct hostkeys *keys)
 
 	if (r < 0)
 		return r;
+	if (id->mounts_only)
+		return set_mounts(id);
 	forget_instance();
 	r = set_names(id);
 	if (r >= 0)

@@ -21,6 +21,7 @@ struct identity {
 	const char *user_data;     /* cloud-init user-data, or NULL */
 	bool keep_root;            /* clone: leave users and passwords alone */
 	bool own_kernel;           /* fail unless it has one to boot */
+	bool mounts_only;          /* all else it has and keeps */
 	enum netstyle net;
 	bool net_detect;
 	const struct nic *nics;

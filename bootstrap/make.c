@@ -243,6 +243,8 @@ static int make_identity(struct making *m)
 	q->id.fstype = type;
 	q->id.own_kernel =
 		q->kind == SRC_TEMPLATE && !streq(q->g->boot, "host");
+	/* The swap volume is a new one, and its UUID is in the guest's fstab. */
+	q->id.mounts_only = q->keep_identity;
 	if (q->keep_identity && !q->g->swap)
 		job.id = NULL;
 	if (r >= 0)

@@ -279,10 +279,23 @@ static void fstab_keeps_the_rest(void **s __unused_arg)
 		"# comment\n/dev/sda1 / ext4 rw 0 1\nUUID=x none swap sw 0 0\n"
 		"tmpfs /tmp tmpfs size=1G 0 0\n",
 		&id);
+	_cleanup_free_ char *clone = fstab_rewrite(
+		"UUID=x / ext4 noatime,errors=remount-ro,x-systemd.growfs 0 1\n"
+		"/swapfile none swap sw 0 0\n/dev/xvdb none swap sw 0 0\n",
+		&id);
+	_cleanup_free_ char *other =
+		fstab_rewrite("UUID=x / xfs inode64 0 0\n", &id);
 
-	assert_string_equal(t, "UUID=R / ext4 defaults,x-systemd.growfs 0 1\n"
+	assert_string_equal(t, "UUID=R / ext4 rw,x-systemd.growfs 0 1\n"
 			       "UUID=S none swap sw 0 0\n# comment\n"
 			       "tmpfs /tmp tmpfs size=1G 0 0\n");
+	assert_string_equal(
+		clone,
+		"UUID=R / ext4 noatime,errors=remount-ro,x-systemd.growfs 0 1\n"
+		"UUID=S none swap sw 0 0\n/swapfile none swap sw 0 0\n");
+	assert_string_equal(other,
+			    "UUID=R / ext4 defaults,x-systemd.growfs 0 1\n"
+			    "UUID=S none swap sw 0 0\n");
 }
 
 static void users_are_edited_in_place(void **s __unused_arg)

@@ -122,6 +122,8 @@ ok vm-bootstrap snapshots b
 grep -q before /tmp/out || die "the snapshot is gone after the rollback"
 ok vm-bootstrap -q resize b --disk 96M
 inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not grown"
+ok vm-bootstrap -q rollback b before --yes
+inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not grown again after the rollback"
 ok vm-bootstrap -q clone b b2
 [ "$(uuid b-root)" != "$(uuid b2-root)" ] || die "clone has the same UUID"
 [ "$(inside b2-root 'cat etc/hostname')" = b2 ] || die "hostname of the clone"
