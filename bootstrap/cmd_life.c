@@ -189,67 +189,60 @@ int cmd_resize(int argc, char **argv)
 	return resize(&g, bytes, &l);
 }
 
-static int clone_nics(const struct guest *src, struct guest *g, const char *ip)
-{
-	for (size_t i = 0; i < src->n_nics; i++) {
-		const struct nic *s = &src->nics[i];
-		struct nic *n = &g->nics[g->n_nics++];
-		int r = nic_set(n, "bridge", s->bridge);
+struct clone {
+	const char *from, *to, *hostname, *vg, *pool;
+	struct nic_wish wish;
+	bool start, autostart, dry, wait;
+	unsigned long timeout;
+};
 
-		/* A static address cannot be in two places. */
-		if (r >= 0 && i == 0 && ip)
-			r = nic_set(n, "ip", ip);
-		else if (r >= 0 && s->none)
-			r = nic_set(n, "ip", "none");
-		if (r >= 0 && i == 0 && ip && s->gw4 && n->ip4)
-			r = nic_set(n, "gateway", s->gw4);
-		for (size_t k = 0; r >= 0 && k < s->dns.n; k++)
-			r = nic_set(n, "dns", s->dns.v[k]);
-		n->vlan = s->vlan;
-		if (r >= 0)
-			r = nic_finish(n);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+static int describe(const struct clone *c, const struct guest *src,
+		    struct guest *g)
+{
+	uint8_t u[16];
+
+	uuid_random(u);
+	g->name = strdup(c->to);
+	g->hostname = strdup(c->hostname ? c->hostname : c->to);
+	g->uuid = uuid_text(u);
+	g->created = time_now_text();
+	g->boot = strdup(src->boot);
+	g->template = src->template ? strdup(src->template) : NULL;
+	g->kernel = src->kernel ? strdup(src->kernel) : NULL;
+	g->ramdisk = src->ramdisk ? strdup(src->ramdisk) : NULL;
+	g->extra = src->extra ? strdup(src->extra) : NULL;
+	g->memory = src->memory;
+	g->vcpus = src->vcpus;
+	g->disk = src->disk;
+	g->swap = src->swap;
+	if (!g->name || !g->hostname || !g->uuid || !g->created || !g->boot)
+		return oom();
+	g->n_nics = src->n_nics;
+	return nics_afresh(src->nics, src->n_nics, &c->wish, g->nics);
 }
 
-static int clone(const char *from, const char *to, const char *ip,
-		 const char *hostname, bool start, bool autostart, bool dry)
+static int clone(const struct clone *c)
 {
 	struct guest src _cleanup_guest_ = { 0 }, g _cleanup_guest_ = { 0 };
-	_cleanup_free_ char *lv = lv_root(from);
+	_cleanup_free_ char *lv = lv_root(c->from);
+	_cleanup_free_ char *json = NULL;
 	struct make_req q = { .g = &g, .kind = SRC_GUEST };
-	uint8_t u[16];
-	int r = guest_load(from, &src);
+	int r = guest_load(c->from, &src);
 
 	if (r < 0)
 		return r;
-	uuid_random(u);
-	g.name = strdup(to);
-	g.hostname = strdup(hostname ? hostname : to);
-	g.uuid = uuid_text(u);
-	g.created = time_now_text();
-	g.boot = strdup(src.boot);
-	g.template = src.template ? strdup(src.template) : NULL;
-	g.kernel = src.kernel ? strdup(src.kernel) : NULL;
-	g.ramdisk = src.ramdisk ? strdup(src.ramdisk) : NULL;
-	g.extra = src.extra ? strdup(src.extra) : NULL;
-	g.memory = src.memory;
-	g.vcpus = src.vcpus;
-	g.disk = src.disk;
-	g.swap = src.swap;
-	if (!g.name || !g.hostname || !g.uuid || !g.created || !g.boot || !lv)
+	if (!lv)
 		return oom();
-	r = clone_nics(&src, &g, ip);
+	r = describe(c, &src, &g);
 	q.src_vg = src.vg;
 	q.src_lv = lv;
 	q.src_fstype = src.fstype ? src.fstype : "";
 	q.src_bytes = src.disk;
 	q.src_live = true; /* it may be started at any moment */
-	q.want_vg = src.vg;
-	q.autostart = autostart;
-	q.dry_run = dry;
+	q.want_vg = c->vg ? c->vg : src.vg;
+	q.want_pool = c->pool;
+	q.autostart = c->autostart;
+	q.dry_run = c->dry;
 	q.id.hostname = g.hostname;
 	q.id.keep_root = true;
 	/* One whose network is its administrator's stays so. */
@@ -260,64 +253,117 @@ static int clone(const char *from, const char *to, const char *ip,
 	q.id.n_nics = g.n_nics;
 	if (r >= 0)
 		r = guest_make(&q);
-	if (r >= 0 && start && !dry)
-		r = bhctl_start(to);
+	if (r < 0 || c->dry)
+		return r;
+	if (c->start)
+		r = bhctl_start(c->to);
+	if (r >= 0 && c->wait)
+		r = wait_ready(c->to, g.n_nics ? g.nics[0].ip4 : NULL,
+			       (unsigned int)c->timeout);
+	json = opt_json ? guest_to_json(&g) : NULL;
+	if (json)
+		fputs(json, stdout);
+	else if (r >= 0)
+		note("guest %s is a clone of %s", c->to, c->from);
+	return r;
+}
+
+static int clone_option(struct clone *c, int o, const char *v)
+{
+	switch (o) {
+	case 'i':
+		c->wish.ip = v;
+		return 0;
+	case 'g':
+		c->wish.gateway = v;
+		return 0;
+	case 'b':
+		c->wish.bridge = v;
+		return 0;
+	case 'n':
+		c->hostname = v;
+		return name_check_hostname(v);
+	case 'v':
+		c->vg = v;
+		return name_check_vg(v);
+	case 'p':
+		c->pool = v;
+		return name_check_vg(v);
+	case 'w':
+		c->wait = c->start = true;
+		return 0;
+	case 's':
+		c->start = true;
+		return 0;
+	case 'a':
+		c->autostart = true;
+		return 0;
+	case 'd':
+		c->dry = true;
+		return 0;
+	case 'j':
+		opt_json = opt_quiet = true;
+		return 0;
+	case 't':
+		return bh_parse_u64(v, 10, 86400, &c->timeout) < 0
+			       ? fail(VMB_USAGE,
+				      "--timeout %s: expected seconds", v)
+			       : 0;
+	default:
+		return usage_of("clone");
+	}
+}
+
+static int names_of_clone(struct clone *c, int argc, char **argv)
+{
+	int r;
+
+	if (optind != argc - 2)
+		return usage_of("clone");
+	c->from = argv[optind];
+	c->to = argv[optind + 1];
+	r = name_check_guest(c->from);
+	if (r >= 0)
+		r = name_check_guest(c->to);
+	if (r >= 0 && streq(c->from, c->to))
+		r = fail(VMB_USAGE, "a guest cannot be its own clone");
 	return r;
 }
 
 int cmd_clone(int argc, char **argv)
 {
-	static const struct option opts[] = { { "ip", 1, 0, 'i' },
-					      { "hostname", 1, 0, 'n' },
-					      { "start", 0, 0, 's' },
-					      { "autostart", 0, 0, 'a' },
-					      { "dry-run", 0, 0, 'd' },
-					      { "help", 0, 0, 'h' },
-					      { 0, 0, 0, 0 } };
-	const char *ip = NULL, *hostname = NULL;
-	bool start = false, autostart = false, dry = false;
+	static const struct option opts[] = {
+		{ "ip", 1, 0, 'i' },      { "gateway", 1, 0, 'g' },
+		{ "bridge", 1, 0, 'b' },  { "hostname", 1, 0, 'n' },
+		{ "vg", 1, 0, 'v' },      { "pool", 1, 0, 'p' },
+		{ "start", 0, 0, 's' },   { "autostart", 0, 0, 'a' },
+		{ "wait", 0, 0, 'w' },    { "timeout", 1, 0, 't' },
+		{ "dry-run", 0, 0, 'd' }, { "json", 0, 0, 'j' },
+		{ "help", 0, 0, 'h' },    { 0, 0, 0, 0 }
+	};
+	struct clone c = { .timeout = 180 };
 	_cleanup_lock_ int lock_a = -1, lock_b = -1;
-	const char *from, *to;
 	int o, r;
 
 	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
-		if (o == 'i')
-			ip = optarg;
-		else if (o == 'n')
-			hostname = optarg;
-		else if (o == 's')
-			start = true;
-		else if (o == 'a')
-			autostart = true;
-		else if (o == 'd')
-			dry = true;
-		else
-			return usage_of("clone");
+		r = clone_option(&c, o, optarg);
+		if (r < 0)
+			return r;
 	}
-	if (optind != argc - 2)
-		return usage_of("clone");
-	from = argv[optind];
-	to = argv[optind + 1];
-	r = name_check_guest(from);
-	if (r >= 0)
-		r = name_check_guest(to);
-	if (r >= 0 && hostname)
-		r = name_check_hostname(hostname);
+	r = names_of_clone(&c, argc, argv);
 	if (r < 0)
 		return r;
-	if (streq(from, to))
-		return fail(VMB_USAGE, "a guest cannot be its own clone");
-	lock_a = begin_guest(to, "clone");
+	lock_a = begin_guest(c.to, "clone");
 	if (lock_a < 0)
 		return lock_a;
-	lock_b = begin_guest(from, "being cloned");
+	/* Several clones of one guest may be made at once. */
+	lock_b = lock_share("guest", c.from, "being cloned",
+			    journal_recover_all);
 	if (lock_b < 0)
 		return lock_b;
-	if (guest_exists(to))
+	if (guest_exists(c.to))
 		return fail(VMB_CONFLICT,
-			    "guest %s exists already; choose another name", to);
-	r = clone(from, to, ip, hostname, start, autostart, dry);
-	if (r >= 0 && !dry)
-		note("guest %s is a clone of %s", to, from);
-	return r;
+			    "guest %s exists already; choose another name",
+			    c.to);
+	return clone(&c);
 }

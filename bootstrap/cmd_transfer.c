@@ -346,29 +346,57 @@ static int restore_disk(const char *dev, void *arg)
 	return r;
 }
 
-static int new_identity(struct guest *g)
+struct import {
+	const char *file, *name, *vg, *pool;
+	struct nic_wish wish;
+	uint64_t bytes; /* what will be written */
+	bool keep, start, autostart;
+};
+
+static int new_identity(struct guest *g, const struct nic_wish *wish)
 {
+	struct nic old[MAX_NICS];
 	uint8_t u[16];
-	int r = 0;
+	int r;
 
 	uuid_random(u);
 	free(g->uuid);
 	g->uuid = uuid_text(u);
-	for (size_t i = 0; r >= 0 && i < g->n_nics; i++)
-		r = mac_random(&g->nics[i].mac);
+	memcpy(old, g->nics, sizeof(old));
+	memset(g->nics, 0, sizeof(g->nics));
+	r = nics_afresh(old, g->n_nics, wish, g->nics);
+	for (size_t i = 0; i < g->n_nics; i++) {
+		if (r >= 0 && (old[i].ip4 || old[i].ip6) && (i || !wish->ip))
+			note("the address %s stays the original's; interface %zu uses DHCP%s",
+			     old[i].ip4 ? old[i].ip4 : old[i].ip6, i,
+			     i ? "" : " (--ip gives it another)");
+		nic_done(&old[i]);
+	}
 	return g->uuid ? r : oom();
 }
 
-static int import_guest(struct guest *g, const char *file, const char *name,
-			uint64_t bytes, bool keep, const char *vg,
-			const char *pool)
+static int old_identity(struct guest *g, const struct nic_wish *wish)
 {
+	if (wish->ip || wish->gateway)
+		return fail(
+			VMB_USAGE,
+			"--keep-identity keeps the addresses: leave --ip and --gateway out");
+	if (wish->bridge && !g->n_nics)
+		return fail(VMB_USAGE,
+			    "the original has no interface for --bridge");
+	return wish->bridge ? nic_set(&g->nics[0], "bridge", wish->bridge) : 0;
+}
+
+static int import_guest(struct guest *g, const struct import *im)
+{
+	const char *file = im->file, *name = im->name;
+	bool keep = im->keep;
 	struct restore from = { file, g };
 	struct make_req q = { .g = g,
 			      .kind = SRC_STREAM,
 			      .stream = restore_disk,
 			      .stream_arg = &from,
-			      .stream_bytes = bytes };
+			      .stream_bytes = im->bytes };
 	uint64_t was = g->disk;
 	int r;
 
@@ -377,10 +405,10 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 	if (!keep) {
 		free(g->hostname);
 		g->hostname = strdup(name);
-		r = new_identity(g);
-		if (r < 0)
-			return r;
 	}
+	r = keep ? old_identity(g, &im->wish) : new_identity(g, &im->wish);
+	if (r < 0)
+		return r;
 	if (!streq(g->boot, "disk") &&
 	    (!g->kernel || access(g->kernel, R_OK) < 0)) {
 		_cleanup_free_ char *extra = TAKE_PTR(g->extra);
@@ -404,8 +432,9 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 				g->nics[i].mac);
 	q.keep_identity = keep;
 	q.src_bytes = was;
-	q.want_vg = vg;
-	q.want_pool = pool;
+	q.want_vg = im->vg;
+	q.want_pool = im->pool;
+	q.autostart = im->autostart;
 	q.id.hostname = g->hostname ? g->hostname : name;
 	q.id.keep_root = true;
 	q.id.net_detect = true;
@@ -414,41 +443,69 @@ static int import_guest(struct guest *g, const char *file, const char *name,
 	return guest_make(&q);
 }
 
+static int import_option(struct import *im, int o, const char *v)
+{
+	switch (o) {
+	case 'k':
+		im->keep = true;
+		return 0;
+	case 'v':
+		im->vg = v;
+		return name_check_vg(v);
+	case 'p':
+		im->pool = v;
+		return name_check_vg(v);
+	case 'i':
+		im->wish.ip = v;
+		return 0;
+	case 'g':
+		im->wish.gateway = v;
+		return 0;
+	case 'b':
+		im->wish.bridge = v;
+		return 0;
+	case 's':
+		im->start = true;
+		return 0;
+	case 'a':
+		im->autostart = true;
+		return 0;
+	default:
+		return usage_of("import");
+	}
+}
+
 int cmd_import(int argc, char **argv)
 {
-	static const struct option opts[] = { { "keep-identity", 0, 0, 'k' },
-					      { "vg", 1, 0, 'v' },
-					      { "pool", 1, 0, 'p' },
-					      { "help", 0, 0, 'h' },
-					      { 0, 0, 0, 0 } };
+	static const struct option opts[] = {
+		{ "keep-identity", 0, 0, 'k' }, { "vg", 1, 0, 'v' },
+		{ "pool", 1, 0, 'p' },          { "ip", 1, 0, 'i' },
+		{ "gateway", 1, 0, 'g' },       { "bridge", 1, 0, 'b' },
+		{ "start", 0, 0, 's' },         { "autostart", 0, 0, 'a' },
+		{ "help", 0, 0, 'h' },          { 0, 0, 0, 0 }
+	};
 	struct guest g _cleanup_guest_ = { 0 };
 	_cleanup_lock_ int lock = -1;
 	_cleanup_free_ char *name = NULL;
-	const char *vg = NULL, *pool = NULL;
-	bool keep = false;
-	uint64_t bytes;
+	struct import im = { 0 };
 	int o, r;
 
 	while ((o = getopt_long(argc, argv, "h", opts, NULL)) != -1) {
-		if (o == 'k')
-			keep = true;
-		else if (o == 'v')
-			vg = optarg;
-		else if (o == 'p')
-			pool = optarg;
-		else
-			return usage_of("import");
+		r = import_option(&im, o, optarg);
+		if (r < 0)
+			return r;
 	}
 	if (argc - optind < 1 || argc - optind > 2)
 		return usage_of("import");
-	if (access(argv[optind], R_OK) < 0)
-		return fail(VMB_MISSING, "cannot read %s: %m", argv[optind]);
-	r = read_meta(argv[optind], &g, &bytes);
+	im.file = argv[optind];
+	if (access(im.file, R_OK) < 0)
+		return fail(VMB_MISSING, "cannot read %s: %m", im.file);
+	r = read_meta(im.file, &g, &im.bytes);
 	if (r >= 0)
 		r = guest_check_foreign(&g);
 	if (r < 0)
 		return r;
-	name = strdup(argc - optind == 2 ? argv[optind + 1] : g.name);
+	im.name = name = strdup(argc - optind == 2 ? argv[optind + 1] : g.name);
 	r = name ? name_check_guest(name) : oom();
 	if (r < 0)
 		return r;
@@ -458,8 +515,10 @@ int cmd_import(int argc, char **argv)
 	if (guest_exists(name))
 		return fail(VMB_CONFLICT,
 			    "guest %s exists already; give another name", name);
-	r = import_guest(&g, argv[optind], name, bytes, keep, vg, pool);
+	r = import_guest(&g, &im);
 	if (r >= 0)
 		note("guest %s is imported", name);
+	if (r >= 0 && im.start)
+		r = bhctl_start(name);
 	return r;
 }

@@ -80,6 +80,31 @@ int lock_take(const char *kind, const char *name, const char *purpose,
 	return fd;
 }
 
+int lock_share(const char *kind, const char *name, const char *purpose,
+	       int (*prepare)(const char *kind, const char *name))
+{
+	/* Whoever comes at the same moment has it exclusively just so long. */
+	for (int tries = 50;; tries--) {
+		int fd = lock_try_quiet(kind, name);
+		int r;
+
+		if (fd >= 0) {
+			r = prepare(kind, name);
+			if (r >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0)
+				return fd;
+			close(fd);
+			if (r < 0)
+				return r;
+		}
+		fail_muted = tries > 0;
+		fd = lock_take(kind, name, purpose, LOCK_SHARED_TRY);
+		fail_muted = false;
+		if (fd >= 0 || !tries)
+			return fd;
+		usleep(20000);
+	}
+}
+
 void lock_drop(int fd)
 {
 	if (fd >= 0)

@@ -22,6 +22,12 @@ enum lock_how {
  */
 int lock_take(const char *kind, const char *name, const char *purpose,
 	      enum lock_how how);
+/*
+ * A shared lock once prepare() has been called under an exclusive one (unless
+ * others share it already): for several that only read.
+ */
+int lock_share(const char *kind, const char *name, const char *purpose,
+	       int (*prepare)(const char *kind, const char *name));
 int lock_try_quiet(const char *kind, const char *name);
 void lock_drop(int fd);
 

@@ -28,7 +28,7 @@ static const struct cmd cmds[] = {
 	{ "destroy", "GUEST... [--yes] [--wipe]",
 	  "remove guests with all their volumes", cmd_destroy },
 	{ "export", "GUEST FILE", "write a whole guest to a file", cmd_export },
-	{ "import", "FILE [NAME] [--keep-identity]",
+	{ "import", "FILE [NAME] [options]",
 	  "make a guest from an exported one", cmd_import },
 	{ "template", "list|build|import|export|info|remove ...",
 	  "templates; \"vm-bootstrap template\" explains", cmd_template },
@@ -48,10 +48,24 @@ static void help(FILE *f)
 
 int usage_of(const char *name)
 {
+	static const struct {
+		const char *name, *options;
+	} more[] = {
+		{ "clone",
+		  "--ip A --gateway A --bridge BR --hostname NAME --vg VG --pool POOL\n"
+		  "--start --autostart --wait --timeout SECONDS --dry-run --json" },
+		{ "import",
+		  "--keep-identity --ip A --gateway A --bridge BR --vg VG --pool POOL\n"
+		  "--start --autostart" },
+	};
+
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
 		if (streq(cmds[i].name, name))
 			fprintf(stderr, "usage: vm-bootstrap %s %s\n", name,
 				cmds[i].args);
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+		if (streq(more[i].name, name))
+			fprintf(stderr, "%s\n", more[i].options);
 	return -VMB_USAGE;
 }
 

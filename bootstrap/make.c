@@ -323,6 +323,21 @@ static void print_plan(const struct making *m)
 	       m->q->autostart ? ", started at boot" : "");
 }
 
+static int choose(struct making *m)
+{
+	const struct make_req *q = m->q;
+	const char *pool = q->want_pool;
+	const struct lv *from;
+
+	/* A copy of a guest is best made where its blocks are. */
+	from = q->kind == SRC_GUEST && streq(q->want_vg, q->src_vg)
+		       ? lvm_lv(&m->l, q->src_vg, q->src_lv)
+		       : NULL;
+	if (!pool && from && *from->pool)
+		pool = from->pool;
+	return lvm_choose(&m->l, q->want_vg, pool, &m->vg, &m->pool);
+}
+
 /* What there is, seen with the lock of the volume group held: what is free now
  * is so until make_volumes() has taken it. */
 static int look(struct making *m)
@@ -344,8 +359,7 @@ static int look(struct making *m)
 		}
 		r = lvm_load(NULL, &m->l);
 		if (r >= 0)
-			r = lvm_choose(&m->l, q->want_vg, q->want_pool, &m->vg,
-				       &m->pool);
+			r = choose(m);
 		if (r < 0 || vg)
 			return r;
 		/* Only now it is known which: again, with its lock. */

@@ -273,6 +273,44 @@ int nic_finish(struct nic *nic)
 	return 0;
 }
 
+static int nic_afresh(const struct nic *s, const struct nic_wish *w,
+		      struct nic *n)
+{
+	int r = 0;
+
+	if (w->bridge || s->bridge)
+		r = nic_set(n, "bridge", w->bridge ? w->bridge : s->bridge);
+	if (r >= 0 && w->ip)
+		r = nic_set(n, "ip", w->ip);
+	else if (r >= 0 && s->none)
+		r = nic_set(n, "ip", "none");
+	if (r >= 0 && w->gateway)
+		r = nic_set(n, "gateway", w->gateway);
+	if (r >= 0 && n->ip4 && !n->gw4 && s->gw4)
+		r = nic_set(n, "gateway", s->gw4);
+	if (r >= 0 && n->ip6 && !n->gw6 && s->gw6)
+		r = nic_set(n, "gateway", s->gw6);
+	for (size_t k = 0; r >= 0 && k < s->dns.n; k++)
+		r = nic_set(n, "dns", s->dns.v[k]);
+	n->vlan = s->vlan;
+	return r < 0 ? r : nic_finish(n);
+}
+
+int nics_afresh(const struct nic *src, size_t n, const struct nic_wish *wish,
+		struct nic *ret)
+{
+	static const struct nic_wish nothing;
+	int r = 0;
+
+	if (!n && (wish->ip || wish->gateway || wish->bridge))
+		return fail(
+			VMB_USAGE,
+			"the original has no interface for --ip, --gateway or --bridge");
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = nic_afresh(&src[i], i ? &nothing : wish, &ret[i]);
+	return r;
+}
+
 void nic_done(struct nic *nic)
 {
 	free(nic->bridge);

@@ -30,6 +30,16 @@ int nic_set(struct nic *nic, const char *key, const char *value);
 /* Fills in what is missing and checks the whole. */
 int nic_finish(struct nic *nic);
 void nic_done(struct nic *nic);
+/*
+ * Interfaces for a copy of a guest: the same networks, but new MAC addresses,
+ * and no static address, which cannot be in two places. What is wished (members
+ * may be NULL) is for the first.
+ */
+struct nic_wish {
+	const char *ip, *gateway, *bridge;
+};
+int nics_afresh(const struct nic *src, size_t n, const struct nic_wish *wish,
+		struct nic *ret);
 int mac_random(char **ret);
 bool nic_is_bridge(const char *name);
 

@@ -214,6 +214,56 @@ static void expect_text(enum netstyle style, const struct nic *n, size_t k,
 	expect_text(style, n, k, path, \
 		    (const char *const[]){ __VA_ARGS__, NULL })
 
+/* A copy has the networks, but nothing that there can be only one of. */
+static void interfaces_of_a_copy(void **s __unused_arg)
+{
+	const struct nic_wish none = { 0 };
+	const struct nic_wish wish = { "10.0.0.6/24", NULL, "br1" };
+	struct nic src[2] = { 0 }, a[2] = { 0 }, b[2] = { 0 };
+
+	assert_int_equal(
+		nic_parse(
+			"bridge=br0,mac=02:00:00:00:00:01,ip=10.0.0.5/24,gateway=10.0.0.1,dns=1.1.1.1,vlan=7",
+			&src[0]),
+		0);
+	assert_int_equal(nic_parse("bridge=br2,ip=none", &src[1]), 0);
+	assert_int_equal(nics_afresh(src, 2, &none, a), 0);
+	assert_true(a[0].dhcp && !a[0].ip4 && !a[0].gw4 && a[0].vlan == 7);
+	assert_string_not_equal(a[0].mac, src[0].mac);
+	assert_string_equal(a[0].bridge, "br0");
+	assert_true(a[1].none && !a[1].dhcp);
+	assert_int_equal(nics_afresh(src, 2, &wish, b), 0);
+	assert_string_equal(b[0].ip4, "10.0.0.6/24");
+	assert_string_equal(b[0].gw4, "10.0.0.1");
+	assert_string_equal(b[0].bridge, "br1");
+	assert_string_equal(b[1].bridge, "br2");
+	assert_int_equal(nics_afresh(src, 0, &wish, b), -VMB_USAGE);
+	for (int i = 0; i < 2; i++) {
+		nic_done(&src[i]);
+		nic_done(&a[i]);
+		nic_done(&b[i]);
+	}
+}
+
+static int prepared;
+static int prepare_once(const char *kind, const char *name __unused_arg)
+{
+	prepared++;
+	return streq(kind, "guest") ? 0 : -VMB_FAILED;
+}
+
+static void a_source_is_shared(void **s __unused_arg)
+{
+	_cleanup_lock_ int a = lock_share("guest", "sh", "a", prepare_once);
+	_cleanup_lock_ int b = lock_share("guest", "sh", "b", prepare_once);
+
+	assert_true(a >= 0 && b >= 0);
+	assert_int_equal(prepared, 1);
+	assert_int_equal(lock_try_quiet("guest", "sh"), -EBUSY);
+	assert_int_equal(lock_share("other", "sh", "c", prepare_once),
+			 -VMB_FAILED);
+}
+
 static void networks_in_every_style(void **s __unused_arg)
 {
 	struct nic n[2] = { 0 };
@@ -691,6 +741,8 @@ int main(void)
 		cmocka_unit_test(recipes),
 		cmocka_unit_test(shipped_recipes_are_valid),
 		cmocka_unit_test(nics),
+		cmocka_unit_test(interfaces_of_a_copy),
+		cmocka_unit_test(a_source_is_shared),
 		cmocka_unit_test(networks_in_every_style),
 		cmocka_unit_test(fstab_keeps_the_rest),
 		cmocka_unit_test(users_are_edited_in_place),

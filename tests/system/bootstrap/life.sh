@@ -124,7 +124,9 @@ ok vm-bootstrap -q resize b --disk 96M
 inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not grown"
 ok vm-bootstrap -q rollback b before --yes
 inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not grown again after the rollback"
+vm-bootstrap -q clone b bb 2>/tmp/e1 & p=$!
 ok vm-bootstrap -q clone b b2
+wait $p || die "one of two clones at once: $(cat /tmp/e1)"
 [ "$(uuid b-root)" != "$(uuid b2-root)" ] || die "clone has the same UUID"
 [ "$(inside b2-root 'cat etc/hostname')" = b2 ] || die "hostname of the clone"
 # An import onto what another guest has left, of a disk with zeros in use.
@@ -144,6 +146,20 @@ ok vm-bootstrap -q import /tmp/b.tar.zst b3 --vg "$vg"
 grep -qa "secret of another" "/dev/$vg/b3-root" && die "the import's disk holds another guest's data"
 head -c 20000 /tmp/b.tar.zst >/tmp/cut.tar.zst
 refuse 7 "cut.tar.zst" vm-bootstrap -q import /tmp/cut.tar.zst b4 --vg "$vg"
+
+# An import is a guest of its own, or with --keep-identity the same one again.
+unshare -m sh -c "mount /dev/$vg/a-root /mnt && echo mine >/mnt/etc/hostname"
+was=$(uuid a-root)
+ok vm-bootstrap -q export a /tmp/a.tar.zst
+ok vm-bootstrap -q import /tmp/a.tar.zst a2 --vg "$vg"
+inside a2-root '! grep 10.9.0.2 etc/bulkhead-net' || die "a2 took the address of a"
+refuse 3 "belongs to another guest" vm-bootstrap -q import /tmp/a.tar.zst a3 --vg "$vg" --keep-identity
+ok vm-bootstrap -q destroy a --yes
+ok vm-bootstrap -q import /tmp/a.tar.zst --vg "$vg" --keep-identity
+[ "$(inside a-root 'cat etc/hostname')" = mine ] || die "a has lost its identity"
+[ "$(uuid a-root)" = "$was" ] || die "a has lost its UUID"
+inside a-root "grep -q 'UUID=$(uuid a-swap) none swap' etc/fstab" || die "fstab of a after the import"
+grep -q "$mac" /etc/bulkhead/guests/a.cfg || die "a has lost its MAC"
 
 # What is not vm-bootstrap's stays: another's snapshot in a plain volume, and
 # volumes of another host's guest of the same name. Nothing is half removed.
@@ -192,7 +208,7 @@ python3 -c 'import json; assert json.load(open("/tmp/out"))["name"] == "x2"' || 
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network --dry-run
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network
 
-ok vm-bootstrap -q destroy a b b3 v2 w x1 --yes
+ok vm-bootstrap -q destroy a a2 b bb b3 v2 w x1 --yes
 ok vm-bootstrap -q template remove tiny
 ok vm-bootstrap -q template remove again
 ok vm-bootstrap -q template remove suited
