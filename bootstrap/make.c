@@ -3,7 +3,8 @@
  * See make.h. Order matters: volumes first (each preceded by its undo), then
  * everything inside them, then the state file and the configuration under
  * temporary names, then the commit record, and only then the renames that
- * make the guest visible.
+ * make the guest visible. A guest that is to be replaced stays until then: the
+ * new volumes have names of their own, and change places after the commit.
  */
 #define _GNU_SOURCE
 #include "make.h"
@@ -18,42 +19,84 @@
 #include "lock.h"
 #include "names.h"
 
+/* Another host's disk may be here too, with a guest of the same name. */
+static bool is_of(const struct lv *v, const char *vg, const char *owner)
+{
+	return streq(v->vg, vg) && strv_has(&v->tags, owner);
+}
+
+/* Loads anew until nobody has one of the guest's volumes open. */
+static int wait_unused(struct lvm *l, const char *vg, const char *owner,
+		       unsigned int seconds)
+{
+	for (unsigned int i = 0;; i++) {
+		const struct lv *open = NULL;
+		int r;
+
+		for (size_t k = 0; k < l->n_lv; k++)
+			if (is_of(&l->lv[k], vg, owner) &&
+			    lv_is_open(&l->lv[k]))
+				open = &l->lv[k];
+		if (!open)
+			return 0;
+		if (i >= seconds * 4)
+			return fail(
+				VMB_CONFLICT,
+				"volume %s/%s is in use (mounted, or the disk of a domain?); \"lsblk /dev/%s/%s\" may say by whom",
+				vg, open->name, vg, open->name);
+		usleep(250000);
+		lvm_done(l);
+		r = lvm_load(NULL, l);
+		if (r < 0)
+			return r;
+	}
+}
+
 struct making {
 	struct make_req *q;
 	struct journal *j;
 	struct lvm l;
 	const struct vg *vg;
 	const struct lv *pool;
-	char *owner, *root, *swap, *dev;
-	uint64_t freed; /* plain space the guest to be replaced gives back */
-	char *filling;  /* tag of the root volume while it is copied to */
-	int lock;       /* on the volume group, until the volumes are made */
+	char *owner, *root, *swap, *dev; /* what is being made */
+	struct guest old;                /* what it replaces, if anything */
+	char *filling; /* tag of the root volume while it is copied to */
+	int lock;      /* on the volume group, until the volumes are made */
 	bool thin_source;
 };
 
-static int refuse_strangers(struct making *m)
+static int refuse_taken(const struct making *m, const char *name)
 {
-	const char *names[] = { m->root, m->swap };
+	const char *guest = m->q->g->name;
+	const struct lv *v = lvm_lv(&m->l, m->vg->name, name);
+	_cleanup_free_ char *meta = guest_meta_path(guest);
+	bool ours = v && strv_has(&v->tags, m->owner);
 
-	for (size_t i = 0; i < 2; i++) {
-		const struct lv *v = lvm_lv(&m->l, m->vg->name, names[i]);
-
-		if (!v)
-			continue;
-		if (m->q->replace && strv_has(&v->tags, m->owner)) {
-			m->freed += v->size;
-			continue;
-		}
+	if (!v || (ours && m->q->replace && streq(m->old.vg, v->vg) &&
+		   !streq(name, m->root) && !streq(name, m->swap)))
+		return 0;
+	if (ours && meta && access(meta, F_OK) == 0)
 		return fail(
 			VMB_CONFLICT,
-			"volume %s/%s exists already%s; remove it by hand (lvremove %s/%s) or choose another name",
-			m->vg->name, names[i],
-			strv_has(&v->tags, m->owner)
-				? ""
-				: " and is not vm-bootstrap's",
-			m->vg->name, names[i]);
-	}
-	return 0;
+			"volume %s/%s is left of a guest %s; remove that (vm-bootstrap destroy %s) or choose another name",
+			m->vg->name, name, guest, guest);
+	return fail(
+		VMB_CONFLICT,
+		"volume %s/%s exists already%s; remove it by hand (lvremove %s/%s) or choose another name",
+		m->vg->name, name, ours ? "" : " and is not vm-bootstrap's",
+		m->vg->name, name);
+}
+
+static int refuse_strangers(const struct making *m)
+{
+	_cleanup_free_ char *root = lv_root(m->q->g->name);
+	_cleanup_free_ char *swap = lv_swap(m->q->g->name);
+	const char *names[] = { root, swap, m->root, m->swap };
+	int r = root && swap ? 0 : oom();
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(names); i++)
+		r = refuse_taken(m, names[i]);
+	return r;
 }
 
 /* What the new volumes will take at once, not what they may grow to. */
@@ -65,9 +108,7 @@ static int space_needed(struct making *m, uint64_t *ret)
 
 	*ret = 16u << 20; /* identity, metadata */
 	if (!m->pool)
-		*ret = g->disk + g->swap > m->freed
-			       ? g->disk + g->swap - m->freed
-			       : 0;
+		*ret = g->disk + g->swap;
 	if (!m->pool || m->thin_source)
 		return 0;
 	if (m->q->kind == SRC_STREAM) {
@@ -279,13 +320,86 @@ static int write_aside(struct journal *j, char *path, char *text,
 	return journal_redo(j, "rename", tmp, p, NULL);
 }
 
+/* Removes all but those of the names given. */
+static int redo_volumes(struct journal *j, const struct lvm *l, const char *vg,
+			const char *owner, bool wipe, const struct strv *but)
+{
+	/* Snapshots before what they are snapshots of. */
+	static const char *const roles[] = { "temporary", "snapshot", "swap",
+					     "root" };
+	int r = 0;
+
+	for (size_t k = 0; k < ARRAY_SIZE(roles); k++)
+		for (size_t i = 0; r >= 0 && i < l->n_lv; i++) {
+			const struct lv *v = &l->lv[i];
+			_cleanup_free_ char *dev = lv_device(v->vg, v->name);
+
+			if (!is_of(v, vg, owner) ||
+			    !streq(lv_tag(v, TAG_ROLE), roles[k]) ||
+			    strv_has(but, v->name))
+				continue;
+			if (wipe && dev && !streq(roles[k], "snapshot"))
+				r = fs_wipe(dev, "wiping");
+			if (r >= 0)
+				r = journal_redo(j, "lv-remove", v->vg, v->name,
+						 owner, NULL);
+		}
+	return r;
+}
+
+static int redo_swap(struct making *m, const char *new, const char *name)
+{
+	_cleanup_free_ char *old = bh_asprintf("%s+.old", name);
+	int r = old ? 0 : oom();
+
+	if (r >= 0)
+		r = journal_redo(m->j, "lv-swap", m->vg->name, name, new, old,
+				 m->owner, NULL);
+	if (r >= 0)
+		r = journal_redo(m->j, "lv-remove", m->vg->name, old, m->owner,
+				 NULL);
+	return r;
+}
+
+/*
+ * The old guest's volumes go, and the new ones take their names: by swapping,
+ * so that a repetition never takes the new for the old.
+ */
+static int redo_replace(struct making *m)
+{
+	const struct guest *g = m->q->g;
+	_cleanup_free_ char *root = lv_root(g->name);
+	_cleanup_free_ char *swap = lv_swap(g->name);
+	_cleanup_strv_ struct strv but = { 0 };
+	int r = root && swap ? 0 : oom();
+
+	if (r >= 0 && streq(m->old.vg, m->vg->name) &&
+	    (strv_add(&but, root) < 0 || (g->swap && strv_add(&but, swap) < 0)))
+		r = oom();
+	if (r >= 0)
+		r = journal_redo(m->j, "stop", g->name, NULL);
+	if (r >= 0)
+		r = journal_redo(m->j, "disable", g->name, NULL);
+	if (r >= 0)
+		r = redo_volumes(m->j, &m->l, m->old.vg, m->owner, false, &but);
+	if (r >= 0)
+		r = redo_swap(m, m->root, root);
+	if (r >= 0 && g->swap)
+		r = redo_swap(m, m->swap, swap);
+	if (r >= 0)
+		r = journal_redo(m->j, "forget-boot", g->name, NULL);
+	return r;
+}
+
 static int publish(struct making *m)
 {
 	struct guest *g = m->q->g;
-	int r;
+	int r = m->q->replace ? redo_replace(m) : 0;
 
 	/* The state file first: a .cfg without it would not be ours. */
-	r = write_aside(m->j, guest_meta_path(g->name), guest_to_json(g), 0644);
+	if (r >= 0)
+		r = write_aside(m->j, guest_meta_path(g->name),
+				guest_to_json(g), 0644);
 	if (r >= 0)
 		r = write_aside(m->j, guest_cfg_path(g->name), guest_to_cfg(g),
 				0644);
@@ -301,7 +415,7 @@ static void print_plan(const struct making *m)
 	printf("guest %s: %s memory, %u vcpus, boot mode %s%s%s\n", g->name,
 	       fmt_size(g->memory), g->vcpus, g->boot,
 	       g->kernel ? ", kernel " : "", g->kernel ? g->kernel : "");
-	printf("volume %s/%s: %s, %s %s/%s\n", m->vg->name, m->root,
+	printf("volume %s/%s-root: %s, %s %s/%s\n", m->vg->name, g->name,
 	       fmt_size(g->disk),
 	       m->thin_source ? "thin snapshot of"
 	       : m->pool      ? "thin volume, copy of"
@@ -309,7 +423,7 @@ static void print_plan(const struct making *m)
 	       m->q->src_vg ? m->q->src_vg : "file",
 	       m->q->src_lv ? m->q->src_lv : "");
 	if (g->swap)
-		printf("volume %s/%s: %s swap\n", m->vg->name, m->swap,
+		printf("volume %s/%s-swap: %s\n", m->vg->name, g->name,
 		       fmt_size(g->swap));
 	for (size_t i = 0; i < g->n_nics; i++)
 		printf("network %zu: bridge %s, mac %s, %s%s%s\n", i,
@@ -336,6 +450,31 @@ static int choose(struct making *m)
 	if (!pool && from && *from->pool)
 		pool = from->pool;
 	return lvm_choose(&m->l, q->want_vg, pool, &m->vg, &m->pool);
+}
+
+/*
+ * The names to build under, and that the old guest can go when it is time. LVM
+ * is asked anew: the choice is made again.
+ */
+static int prepare_replace(struct making *m)
+{
+	struct guest *g = m->q->g;
+	char *root = bh_asprintf("%s+.new", m->root);
+	char *swap = bh_asprintf("%s+.new", m->swap);
+	int r;
+
+	free(m->root);
+	free(m->swap);
+	m->root = root;
+	m->swap = swap;
+	if (!root || !swap)
+		return oom();
+	r = guest_load(g->name, &m->old);
+	if (r >= 0)
+		r = lvm_check_strangers(&m->l, m->old.vg, m->owner);
+	if (r >= 0)
+		r = wait_unused(&m->l, m->old.vg, m->owner, 3);
+	return r < 0 ? r : choose(m);
 }
 
 /* What there is, seen with the lock of the volume group held: what is free now
@@ -381,10 +520,15 @@ static int prepare(struct making *m)
 	m->owner = guest_owner_tag(q->g->name);
 	m->root = lv_root(q->g->name);
 	m->swap = lv_swap(q->g->name);
-	m->dev = m->root ? lv_device(m->vg->name, m->root) : NULL;
+	if (!m->owner || !m->root || !m->swap)
+		return oom();
+	r = q->replace ? prepare_replace(m) : 0;
+	if (r < 0)
+		return r;
+	m->dev = lv_device(m->vg->name, m->root);
 	free(q->g->vg);
 	q->g->vg = strdup(m->vg->name);
-	if (!m->owner || !m->root || !m->swap || !m->dev || !q->g->vg)
+	if (!m->dev || !q->g->vg)
 		return oom();
 	if (q->src_lv) {
 		const struct lv *src = lvm_lv(&m->l, q->src_vg, q->src_lv);
@@ -417,6 +561,7 @@ static void making_done(struct making *m)
 	lvm_done(&m->l);
 	lock_drop(m->lock);
 	free(m->filling);
+	guest_done(&m->old);
 	free(m->owner);
 	free(m->root);
 	free(m->swap);
@@ -442,16 +587,6 @@ int guest_make(struct make_req *q)
 		print_plan(&m);
 		return 0;
 	}
-	if (q->replace) {
-		/* All that can be known is checked: now the old one goes. */
-		struct guest old _cleanup_guest_ = { 0 };
-
-		r = guest_load(q->g->name, &old);
-		if (r >= 0)
-			r = guest_destroy(&old, false);
-		if (r < 0)
-			return r;
-	}
 	r = journal_begin("guest", q->g->name, "create", &m.j);
 	if (r >= 0)
 		r = make_volumes(&m);
@@ -464,64 +599,6 @@ int guest_make(struct make_req *q)
 	return r;
 }
 
-/* Another host's disk may be here too, with a guest of the same name. */
-static bool is_of(const struct lv *v, const char *vg, const char *owner)
-{
-	return streq(v->vg, vg) && strv_has(&v->tags, owner);
-}
-
-/* Loads anew until nobody has one of the guest's volumes open. */
-static int wait_unused(struct lvm *l, const char *vg, const char *owner,
-		       unsigned int seconds)
-{
-	for (unsigned int i = 0;; i++) {
-		const struct lv *open = NULL;
-		int r;
-
-		for (size_t k = 0; k < l->n_lv; k++)
-			if (is_of(&l->lv[k], vg, owner) &&
-			    lv_is_open(&l->lv[k]))
-				open = &l->lv[k];
-		if (!open)
-			return 0;
-		if (i >= seconds * 4)
-			return fail(
-				VMB_CONFLICT,
-				"volume %s/%s is in use (mounted, or the disk of a domain?); \"lsblk /dev/%s/%s\" may say by whom",
-				vg, open->name, vg, open->name);
-		usleep(250000);
-		lvm_done(l);
-		r = lvm_load(NULL, l);
-		if (r < 0)
-			return r;
-	}
-}
-
-static int redo_volumes(struct journal *j, const struct lvm *l, const char *vg,
-			const char *owner, bool wipe)
-{
-	/* Snapshots before what they are snapshots of. */
-	static const char *const roles[] = { "temporary", "snapshot", "swap",
-					     "root" };
-	int r = 0;
-
-	for (size_t k = 0; k < ARRAY_SIZE(roles); k++)
-		for (size_t i = 0; r >= 0 && i < l->n_lv; i++) {
-			const struct lv *v = &l->lv[i];
-			_cleanup_free_ char *dev = lv_device(v->vg, v->name);
-
-			if (!is_of(v, vg, owner) ||
-			    !streq(lv_tag(v, TAG_ROLE), roles[k]))
-				continue;
-			if (wipe && dev && !streq(roles[k], "snapshot"))
-				r = fs_wipe(dev, "wiping");
-			if (r >= 0)
-				r = journal_redo(j, "lv-remove", v->vg, v->name,
-						 owner, NULL);
-		}
-	return r;
-}
-
 int guest_destroy(const struct guest *g, bool wipe)
 {
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
@@ -529,6 +606,7 @@ int guest_destroy(const struct guest *g, bool wipe)
 	_cleanup_free_ char *owner = guest_owner_tag(g->name);
 	_cleanup_free_ char *cfg = guest_cfg_path(g->name);
 	_cleanup_free_ char *meta = guest_meta_path(g->name);
+	const struct strv none = { 0 };
 	const char *name = g->name;
 	bool running;
 	int r = lvm_load(NULL, &l);
@@ -560,7 +638,7 @@ int guest_destroy(const struct guest *g, bool wipe)
 	if (r >= 0)
 		r = journal_redo(j, "unlink", cfg, NULL);
 	if (r >= 0)
-		r = redo_volumes(j, &l, g->vg, owner, wipe);
+		r = redo_volumes(j, &l, g->vg, owner, wipe, &none);
 	if (r >= 0)
 		r = journal_redo(j, "forget-boot", name, NULL);
 	if (r >= 0)

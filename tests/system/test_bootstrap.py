@@ -144,7 +144,7 @@ def bootread():
 for _vg in ("thin", "plain"):
     add(f"life-{_vg}", life, long=_vg == "plain", vg=_vg)
     add(f"errors-{_vg}", errors, long=True, vg=_vg)
-    for _op in ("create", "clone", "rollback", "resize", "destroy"):
+    for _op in ("create", "clone", "rollback", "resize", "destroy", "replace"):
         add(f"faults-{_op}-{_vg}", faults, long=True, vg=_vg, op=_op)
         add(f"faults-{_op}-{_vg}-again", faults, long=True, vg=_vg, op=_op, how="again")
 add("faults-sample-create", faults, vg="thin", op="create", first=2, every=6)

@@ -134,7 +134,7 @@ def cut(vg, op, first=1, every=1):
         check("a whole guest or none after every step", not bad, bad)
 
 
-def kill(vg, how, ops=("create", "clone", "rollback", "resize", "destroy")):
+def kill(vg, how, ops=("create", "clone", "rollback", "resize", "destroy", "replace")):
     """kill -9 at each step instead; how="again": and at the recovery's own first ones."""
     with tempfile.TemporaryDirectory(prefix="bht-power-") as work:
         for path, size in ((f"{work}/state", "64M"), (f"{work}/vg", "400M")):
@@ -147,7 +147,7 @@ def kill(vg, how, ops=("create", "clone", "rollback", "resize", "destroy")):
 
 
 for _vg in ("thin", "plain"):
-    for _op in ("create", "clone", "rollback", "resize", "destroy"):
+    for _op in ("create", "clone", "rollback", "resize", "destroy", "replace"):
         add(f"{_op}-{_vg}", cut, long=True, vg=_vg, op=_op)
     add(f"kill-{_vg}", kill, long=True, vg=_vg, how="kill")
     add(f"again-{_vg}", kill, long=True, vg=_vg, how="again")

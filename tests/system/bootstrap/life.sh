@@ -199,14 +199,24 @@ inside a-root 'test -x bin/busybox' || die "a lost its disk with the template"
 # xen-create-image's spellings; --dist is a suite, of a template made on the way.
 printf '%s\n' 'name = suited' 'builder = tiny' 'suite = tinysuite' 'build-size = 32M' 'network = tiny' \
 	'kernel-args = init=/sbin/init' >/etc/bulkhead/templates/suited.recipe
-ok vm-bootstrap -q --hostname=x1 --dist=tinysuite --lvm="$vg" --size=64M --memory=64M --vcpus=2 --ip=10.9.0.9 --netmask=255.255.255.0 --gateway=10.9.0.1 --bridge=br0
+ok vm-bootstrap -q --hostname=x1 --dist=tinysuite --lvm="$vg" --size=64M --swap=16M --memory=64M --vcpus=2 --ip=10.9.0.9 --netmask=255.255.255.0 --gateway=10.9.0.1 --bridge=br0
 grep -q '^vcpus = 2' /etc/bulkhead/guests/x1.cfg || die "xen-create-image options"
 grep -q 'from suited@1' /etc/bulkhead/guests/x1.cfg || die "--dist of a suite"
 rm /etc/bulkhead/templates/suited.recipe
 ok vm-bootstrap -q create x2 "${C[@]}" --no-network --dry-run --json
 python3 -c 'import json; assert json.load(open("/tmp/out"))["name"] == "x2"' || die "--dry-run --json"
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network --dry-run
+ok vm-bootstrap -q snapshot x1 s
+was=$(uuid x1-root)
+printf '#!/bin/sh\nexit 1\n' >/etc/bulkhead/roles.d/fails
+chmod 755 /etc/bulkhead/roles.d/fails
+refuse 1 "role .*fails failed" vm-bootstrap -q create x1 "${C[@]}" --force --no-network --role fails
+[ "$(uuid x1-root)" = "$was" ] || die "x1 is gone with what was to replace it"
 ok vm-bootstrap -q create x1 "${C[@]}" --force --no-network
+[ "$(uuid x1-root)" != "$was" ] || die "x1 was not replaced"
+ok lvs --noheadings -o lv_name "$vg"
+[ "$(grep -c x1 /tmp/out)" = 1 ] || die "more than its disk of the new x1: $(cat /tmp/out)"
+rm /etc/bulkhead/roles.d/fails
 
 ok vm-bootstrap -q destroy a a2 b bb b3 v2 w x1 --yes
 ok vm-bootstrap -q template remove tiny

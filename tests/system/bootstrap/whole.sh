@@ -15,6 +15,7 @@ before() {
 	create) ;;
 	*) vm-bootstrap -q create "$name" $options ${kernel:+--kernel "$kernel"} --disk 48M --swap 16M || exit 3 ;;
 	esac
+	[ "$op" != replace ] || mark old
 	if [ "$op" = rollback ]; then
 		vm-bootstrap -q snapshot "$name" s1 || exit 3
 		mark new
@@ -33,6 +34,7 @@ act() {
 	# shellcheck disable=SC2086 # words
 	case $op in
 	create) vm-bootstrap -q create "$name" $options ${kernel:+--kernel "$kernel"} --disk 48M --swap 16M ;;
+	replace) vm-bootstrap -q create "$name" $options ${kernel:+--kernel "$kernel"} --disk 64M --swap 20M --force ;;
 	clone) vm-bootstrap -q clone "$name" "$name-2" ;;
 	rollback) vm-bootstrap -q rollback "$name" s1 --yes ;;
 	resize) vm-bootstrap -q resize "$name" --disk 64M ;;
@@ -63,6 +65,11 @@ state() {
 	case $op in
 	create | destroy) [ -e "/etc/bulkhead/guests/$name.cfg" ] && echo there || echo none ;;
 	clone) [ -e "/etc/bulkhead/guests/$name-2.cfg" ] && echo there || echo none ;;
+	replace)
+		if [ ! -e "/etc/bulkhead/guests/$name.cfg" ]; then echo none
+		elif marked | grep -q old; then echo old
+		else echo new; fi
+		;;
 	rollback) marked | grep -q new && echo new || echo old ;;
 	resize)
 		is=$(lvs --noheadings --units b --nosuffix -o lv_size "$vg/$name-root" | tr -d ' ')
