@@ -211,6 +211,7 @@ static int describe(const struct clone *c, const struct guest *src,
 	g->kernel = src->kernel ? strdup(src->kernel) : NULL;
 	g->ramdisk = src->ramdisk ? strdup(src->ramdisk) : NULL;
 	g->extra = src->extra ? strdup(src->extra) : NULL;
+	g->more = src->more ? strdup(src->more) : NULL;
 	g->memory = src->memory;
 	g->vcpus = src->vcpus;
 	g->disk = src->disk;
@@ -229,10 +230,15 @@ static int clone(const struct clone *c)
 	struct make_req q = { .g = &g, .kind = SRC_GUEST };
 	int r = guest_load(c->from, &src);
 
+	if (r >= 0)
+		r = guest_read_cfg(&src);
 	if (r < 0)
 		return r;
 	if (!lv)
 		return oom();
+	if (src.more_disks)
+		note("only the disk and the swap made by vm-bootstrap are cloned: %s has others, which %s does not get",
+		     c->from, c->to);
 	r = describe(c, &src, &g);
 	q.src_vg = src.vg;
 	q.src_lv = lv;

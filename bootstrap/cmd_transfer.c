@@ -215,6 +215,8 @@ int cmd_export(int argc, char **argv)
 		return lock;
 	r = guest_load(argv[1], &g);
 	if (r >= 0)
+		r = guest_read_cfg(&g);
+	if (r >= 0)
 		r = check_target(argv[1], argv[2]);
 	if (r < 0)
 		return r;
@@ -384,7 +386,15 @@ static int old_identity(struct guest *g, const struct nic_wish *wish)
 	if (wish->bridge && !g->n_nics)
 		return fail(VMB_USAGE,
 			    "the original has no interface for --bridge");
-	return wish->bridge ? nic_set(&g->nics[0], "bridge", wish->bridge) : 0;
+	if (wish->bridge && nic_set(&g->nics[0], "bridge", wish->bridge) < 0)
+		return -VMB_USAGE;
+	for (size_t i = 0; i < g->n_nics; i++) {
+		int r = nic_finish(&g->nics[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static int import_guest(struct guest *g, const struct import *im)

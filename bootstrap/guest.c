@@ -25,6 +25,7 @@ void guest_done(struct guest *g)
 	free(g->ramdisk);
 	free(g->extra);
 	free(g->network);
+	free(g->more);
 	for (size_t i = 0; i < g->n_nics; i++)
 		nic_done(&g->nics[i]);
 	memset(g, 0, sizeof(*g));
@@ -135,16 +136,21 @@ char *guest_to_json(const struct guest *g)
 	return text;
 }
 
-static char *get(json_object *o, const char *key)
+static char *get_without(json_object *o, const char *key, const char *bad)
 {
 	json_object *v;
 
 	if (!json_object_object_get_ex(o, key, &v) || !v)
 		return NULL;
-	/* These end up between quotes in a .cfg; an import is not trusted. */
-	if (strpbrk(json_object_get_string(v), "\"'\\\n\r"))
+	if (strpbrk(json_object_get_string(v), bad))
 		return NULL;
 	return strdup(json_object_get_string(v));
+}
+
+/* These end up between quotes in a .cfg; an import is not trusted. */
+static char *get(json_object *o, const char *key)
+{
+	return get_without(o, key, "\"'\\\n\r");
 }
 
 static int64_t get_num(json_object *o, const char *key)
@@ -199,8 +205,9 @@ int guest_parse(const char *json, struct guest *g)
 	g->created = get(o, "created");
 	g->kernel = get(o, "kernel");
 	g->ramdisk = get(o, "ramdisk");
-	g->extra = get(o, "extra");
 	g->network = get(o, "network");
+	/* A command line may have quotes: guest_to_cfg() writes it with care. */
+	g->extra = get_without(o, "extra", "\n\r");
 	g->memory = (uint64_t)get_num(o, "memory");
 	g->disk = (uint64_t)get_num(o, "disk");
 	g->swap = (uint64_t)get_num(o, "swap");
@@ -224,7 +231,7 @@ int guest_parse(const char *json, struct guest *g)
 static int check_nic(const struct nic *n)
 {
 	struct nic c = { 0 };
-	int r = nic_set(&c, "bridge", n->bridge);
+	int r = n->bridge ? nic_set(&c, "bridge", n->bridge) : 0;
 
 	if (r >= 0)
 		r = n->mac ? nic_set(&c, "mac", n->mac) : -VMB_SOURCE;
@@ -353,6 +360,19 @@ bool guest_mac_taken(const char *mac, const char *except)
 	return false;
 }
 
+static bool has_key(const char *lines, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (const char *p = lines; p && *p; p = strchrnul(p, '\n') + 1) {
+		if (!strncmp(p, key, n) && bh_startswith(p + n, " = "))
+			return true;
+		if (!strchr(p, '\n'))
+			break;
+	}
+	return false;
+}
+
 char *guest_to_cfg(const struct guest *g)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -371,21 +391,30 @@ char *guest_to_cfg(const struct guest *g)
 		if (g->ramdisk)
 			buf_addf(&b, "ramdisk = \"%s\"\n", g->ramdisk);
 	}
-	if (streq(g->boot, "host"))
+	if (streq(g->boot, "host") && !has_key(g->more, "root"))
 		buf_addf(&b, "root = \"/dev/xvda rw\"\n");
-	if (g->extra && *g->extra)
-		buf_addf(&b, "extra = \"%s\"\n", g->extra);
+	if (g->extra && *g->extra) {
+		buf_addf(&b, "extra = ");
+		guest_cfg_quote(&b, g->extra);
+		buf_addf(&b, "\n");
+	}
 	buf_addf(&b, "\ndisk = [ 'phy:/dev/%s/%s-root,xvda,w'", g->vg, g->name);
 	if (g->swap)
 		buf_addf(&b, ",\n         'phy:/dev/%s/%s-swap,xvdb,w'", g->vg,
 			 g->name);
 	buf_addf(&b, " ]\nvif = [");
 	for (size_t i = 0; i < g->n_nics; i++)
-		buf_addf(&b, "%s 'mac=%s,bridge=%s'", i ? ",\n       " : "",
-			 g->nics[i].mac, g->nics[i].bridge);
-	buf_addf(&b,
-		 " ]\n\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n"
-		 "on_crash = \"restart\"\n");
+		buf_addf(&b, "%s 'mac=%s,bridge=%s%s%s'", i ? ",\n       " : "",
+			 g->nics[i].mac, g->nics[i].bridge,
+			 g->nics[i].more ? "," : "",
+			 g->nics[i].more ? g->nics[i].more : "");
+	if (g->more)
+		buf_addf(&b, " ]\n\n%s", g->more);
+	else
+		buf_addf(
+			&b,
+			" ]\n\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n"
+			"on_crash = \"restart\"\n");
 	return TAKE_PTR(b.s);
 }
 

@@ -18,9 +18,11 @@ struct guest {
 	char *name, *hostname, *uuid, *vg, *template, *boot, *fstype, *created;
 	char *kernel, *ramdisk, *extra;
 	char *network; /* style asked for; NULL: seen in its files */
+	char *more;    /* further lines of the .cfg; not stored */
 	uint64_t memory, disk, swap; /* bytes */
 	unsigned int vcpus;
 	bool thin;
+	bool more_disks;  /* than its own; not stored */
 	bool host_kernel; /* for want of a domU kernel; not stored */
 	struct nic nics[MAX_NICS];
 	size_t n_nics;
@@ -34,6 +36,13 @@ char *guest_meta_path(const char *name);
 bool guest_exists(const char *name);
 /* Fails if there is no such guest, or it is not vm-bootstrap's. */
 int guest_load(const char *name, struct guest *ret);
+/*
+ * Then what its .cfg says, which is the administrator's to edit. Fails aloud,
+ * with the guest as good as before.
+ */
+int guest_read_cfg(struct guest *g);
+/* Appends a string of the .cfg's syntax. */
+int guest_cfg_quote(struct buf *b, const char *text);
 int guest_parse(const char *json, struct guest *ret);
 /*
  * For one that came in a file: what it says is held to the rules of the command

@@ -293,6 +293,8 @@ static int nic_afresh(const struct nic *s, const struct nic_wish *w,
 	for (size_t k = 0; r >= 0 && k < s->dns.n; k++)
 		r = nic_set(n, "dns", s->dns.v[k]);
 	n->vlan = s->vlan;
+	if (r >= 0 && s->more)
+		r = replace(&n->more, s->more);
 	return r < 0 ? r : nic_finish(n);
 }
 
@@ -319,6 +321,7 @@ void nic_done(struct nic *nic)
 	free(nic->gw4);
 	free(nic->ip6);
 	free(nic->gw6);
+	free(nic->more);
 	strv_done(&nic->dns);
 	memset(nic, 0, sizeof(*nic));
 }

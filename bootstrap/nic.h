@@ -20,6 +20,7 @@ struct nic {
 	char *ip4, *gw4; /* "10.0.0.5/24" */
 	char *ip6, *gw6;
 	struct strv dns;
+	char *more;        /* other settings of the .cfg; not stored */
 	unsigned int vlan; /* tagged inside the guest; 0: not */
 };
 

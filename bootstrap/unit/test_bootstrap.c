@@ -470,6 +470,68 @@ static void copies_do_not_fill_a_pool(void **s __unused_arg)
 	lvm_done(&l);
 }
 
+/* What the administrator wrote in the .cfg goes before the state file. */
+static void edited_configurations(void **s __unused_arg)
+{
+	static const char text[] =
+		"name = \"e\"\nmemory = 300\nvcpus = 3; weight = 512\n"
+		"kernel = '/k2'\nroot = \"/dev/xvda ro\"\n"
+		"extra = 'init=/bin/sh -c \"x y\" \\'z\\''\n"
+		"cpus = [ '0-1', \"1\" ]\non_crash = \"preserve\"\n"
+		"disk = [ 'phy:/dev/v/e-root,xvda,w', 'phy:/dev/v/x,xvdc,w' ]\n"
+		"vif = [ 'bridge=br9, mac=02:00:00:00:00:0A,rate=1MB/s', 'mac=02:00:00:00:00:02' ]\n";
+	struct guest g = { 0 }, back = { 0 };
+	_cleanup_free_ char *path = guest_cfg_path("e"),
+			    *dir = etc_path("guests");
+	_cleanup_free_ char *cfg = NULL, *json = NULL;
+
+	assert_int_equal(
+		guest_parse(
+			"{\"name\":\"e\",\"vg\":\"v\",\"boot\":\"host\",\"memory\":1048576,\"vcpus\":1,\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\",\"nics\":["
+			"{\"mac\":\"02:00:00:00:00:01\",\"bridge\":\"br0\"},"
+			"{\"mac\":\"02:00:00:00:00:0a\",\"bridge\":\"br0\",\"ip4\":\"10.0.0.5/24\"}]}",
+			&g),
+		0);
+	assert_int_equal(guest_read_cfg(&g), -VMB_FAILED);
+	assert_int_equal(bh_mkdir_p(dir, 0755), 0);
+	assert_int_equal(bh_fill_file(path, "memory = [", 10, 0644), 0);
+	assert_int_equal(guest_read_cfg(&g), -VMB_FAILED);
+	assert_int_equal(g.memory, 1048576);
+	assert_int_equal(bh_fill_file(path, text, strlen(text), 0644), 0);
+	assert_int_equal(guest_read_cfg(&g), 0);
+	assert_int_equal(g.memory, 300ull << 20);
+	assert_int_equal(g.vcpus, 3);
+	assert_true(g.more_disks);
+	assert_string_equal(g.kernel, "/k2");
+	assert_int_equal(g.n_nics, 2);
+	assert_string_equal(g.nics[0].ip4, "10.0.0.5/24");
+	assert_string_equal(g.nics[0].bridge, "br9");
+	assert_string_equal(g.nics[0].more, "rate=1MB/s");
+	assert_string_equal(g.nics[1].mac, "02:00:00:00:00:02");
+	assert_null(g.nics[1].bridge);
+	/* Written again it says the same, and a command line keeps its quotes. */
+	g.nics[1].bridge = strdup("br1");
+	g.created = strdup("now");
+	cfg = guest_to_cfg(&g);
+	assert_int_equal(bh_fill_file(path, cfg, strlen(cfg), 0644), 0);
+	json = guest_to_json(&g);
+	assert_int_equal(guest_parse(json, &back), 0);
+	assert_string_equal(back.extra, "init=/bin/sh -c \"x y\" 'z'");
+	assert_int_equal(guest_read_cfg(&back), 0);
+	assert_string_equal(back.extra, g.extra);
+	assert_string_equal(back.more, g.more);
+	assert_string_equal(back.nics[0].more, "rate=1MB/s");
+	assert_non_null(strstr(cfg, "weight = 512\n"));
+	assert_non_null(strstr(cfg, "cpus = [ \"0-1\", \"1\" ]\n"));
+	assert_non_null(strstr(cfg, "on_crash = \"preserve\"\n"));
+	assert_non_null(strstr(cfg, "root = \"/dev/xvda ro\"\n"));
+	assert_null(strstr(cfg, "/dev/xvda rw"));
+	assert_null(strstr(cfg, "on_reboot"));
+	assert_int_equal(unlink(path), 0);
+	guest_done(&g);
+	guest_done(&back);
+}
+
 /* A plain snapshot lives in its origin, and dies when it is full. */
 static void plain_snapshots(void **s __unused_arg)
 {
@@ -750,6 +812,7 @@ int main(void)
 		cmocka_unit_test(key_files),
 		cmocka_unit_test(lvm_reports),
 		cmocka_unit_test(copies_do_not_fill_a_pool),
+		cmocka_unit_test(edited_configurations),
 		cmocka_unit_test(plain_snapshots),
 		cmocka_unit_test(guest_files),
 		cmocka_unit_test(journal_is_all_or_nothing),

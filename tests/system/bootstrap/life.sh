@@ -124,9 +124,13 @@ ok vm-bootstrap -q resize b --disk 96M
 inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not grown"
 ok vm-bootstrap -q rollback b before --yes
 inside b-root 'df -k . | tail -1' | awk '{exit !($2 > 80000)}' || die "b was not grown again after the rollback"
+# The configuration is the administrator's to edit, and what they wrote counts.
+sed -i 's/^memory = .*/memory = 96/; s/^on_crash.*/on_crash = "preserve"/' /etc/bulkhead/guests/b.cfg
 vm-bootstrap -q clone b bb 2>/tmp/e1 & p=$!
 ok vm-bootstrap -q clone b b2
 wait $p || die "one of two clones at once: $(cat /tmp/e1)"
+grep -q '^memory = 96$' /etc/bulkhead/guests/b2.cfg || die "memory of the clone"
+grep -q '^on_crash = "preserve"$' /etc/bulkhead/guests/b2.cfg || die "on_crash of the clone"
 [ "$(uuid b-root)" != "$(uuid b2-root)" ] || die "clone has the same UUID"
 [ "$(inside b2-root 'cat etc/hostname')" = b2 ] || die "hostname of the clone"
 # An import onto what another guest has left, of a disk with zeros in use.
@@ -170,7 +174,7 @@ if [ "$vg" = plain ]; then
 	ok lvcreate -q -y -s -L 8M -n mine plain/b2-root
 	refuse 3 "snapshot, mine, that is not" vm-bootstrap -q destroy b2 --yes
 	ok lvremove -q -y plain/mine
-	ok lvcreate -q -y -s -L 8M --addtag bulkhead.guest=b2 --addtag bulkhead.role=snapshot -n b2+full plain/b2-root
+	ok lvcreate -q -y -s -L 8M --addtag bulkhead.guest=b2 --addtag bulkhead.role=snapshot -n b2-root+full plain/b2-root
 	dd if=/dev/urandom of=/dev/plain/b2-root bs=1M count=16 seek=40 conv=fsync status=none
 	ok vm-bootstrap snapshots b2
 	grep -q "full .* lost" /tmp/out || die "no word of the lost snapshot: $(cat /tmp/out)"
