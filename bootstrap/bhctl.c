@@ -10,8 +10,6 @@
 
 #include <bulkhead/run.h>
 
-#include "util.h"
-
 static const char *program(void)
 {
 	const char *p = getenv("BULKHEAD_BHCTL");
@@ -81,14 +79,11 @@ int bhctl_shutdown(const char *guest)
 	return call(av, true);
 }
 
-static bool row_is_running(json_object *o, const char *guest)
+/* A stopped guest is listed too, without a domain id. */
+static bool row_is_running(json_object *o)
 {
 	json_object *v;
 
-	if (!json_object_object_get_ex(o, "name", &v) ||
-	    !streq(json_object_get_string(v), guest))
-		return false;
-	/* A stopped guest is listed too, without a domain id. */
 	if (json_object_object_get_ex(o, "domid", &v) ||
 	    json_object_object_get_ex(o, "id", &v))
 		return v && json_object_get_type(v) == json_type_int &&
@@ -96,37 +91,50 @@ static bool row_is_running(json_object *o, const char *guest)
 	return false;
 }
 
-static bool listed_running(json_object *root, const char *guest)
+static int add_running(json_object *root, struct strv *ret)
 {
+	json_object *v;
+	int r = 0;
+
 	if (json_object_get_type(root) == json_type_object) {
 		json_object_object_foreach(root, key, val)
 		{
 			(void)key;
-			if (json_object_get_type(val) == json_type_array &&
-			    listed_running(val, guest))
-				return true;
+			if (r >= 0 &&
+			    json_object_get_type(val) == json_type_array)
+				r = add_running(val, ret);
 		}
-		return false;
+		return r;
 	}
-	for (size_t i = 0; i < json_object_array_length(root); i++)
-		if (row_is_running(json_object_array_get_idx(root, i), guest))
-			return true;
-	return false;
+	for (size_t i = 0; r >= 0 && i < json_object_array_length(root); i++) {
+		json_object *o = json_object_array_get_idx(root, i);
+
+		if (json_object_object_get_ex(o, "name", &v) &&
+		    row_is_running(o))
+			r = strv_add(ret, json_object_get_string(v));
+	}
+	return r;
 }
 
-int bhctl_is_running(const char *guest)
+void bhctl_running(struct strv *ret)
 {
 	const char *av[] = { program(), "list", "--json", NULL };
 	_cleanup_free_ char *out = NULL;
 	json_object *root;
-	bool yes;
 
 	if (bh_run(av, BH_RUN_TIED | BH_RUN_QUIET, &out, NULL) != 0 || !out)
-		return 0;
+		return;
 	root = json_tokener_parse(out);
-	if (!root)
-		return 0;
-	yes = listed_running(root, guest);
+	if (json_object_get_type(root) == json_type_object ||
+	    json_object_get_type(root) == json_type_array)
+		(void)add_running(root, ret);
 	json_object_put(root);
-	return yes;
+}
+
+int bhctl_is_running(const char *guest)
+{
+	_cleanup_strv_ struct strv names = { 0 };
+
+	bhctl_running(&names);
+	return strv_has(&names, guest);
 }

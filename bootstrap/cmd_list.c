@@ -14,9 +14,9 @@ static const struct option opts[] = { { "json", 0, 0, 'j' },
 				      { "help", 0, 0, 'h' },
 				      { 0, 0, 0, 0 } };
 
-static const char *state_of(const char *name)
+static const char *state_of(const char *name, const struct strv *running)
 {
-	return bhctl_is_running(name) ? "running" : "stopped";
+	return strv_has(running, name) ? "running" : "stopped";
 }
 
 static void used_text(const struct lvm *l, const struct guest *g, char out[24])
@@ -34,15 +34,16 @@ static void used_text(const struct lvm *l, const struct guest *g, char out[24])
 		snprintf(out, 24, "%s", fmt_size(v->size));
 }
 
-static json_object *to_json(const struct guest *g, const struct lvm *l)
+static json_object *to_json(const struct guest *g, const struct lvm *l,
+			    const struct strv *running)
 {
 	_cleanup_free_ char *text = guest_to_json(g);
 	_cleanup_free_ char *root = lv_root(g->name);
 	json_object *o = json_tokener_parse(text ? text : "{}");
 	const struct lv *v = root ? lvm_lv(l, g->vg, root) : NULL;
 
-	json_object_object_add(o, "state",
-			       json_object_new_string(state_of(g->name)));
+	json_object_object_add(
+		o, "state", json_object_new_string(state_of(g->name, running)));
 	if (v && v->data_pct >= 0)
 		json_object_object_add(o, "used_percent",
 				       json_object_new_double(v->data_pct));
@@ -59,7 +60,7 @@ static void print_json(json_object *o)
 int cmd_list(int argc, char **argv)
 {
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
-	_cleanup_strv_ struct strv names = { 0 };
+	_cleanup_strv_ struct strv names = { 0 }, running = { 0 };
 	json_object *arr = NULL, *top = NULL;
 	int o, r;
 
@@ -76,6 +77,7 @@ int cmd_list(int argc, char **argv)
 		r = lvm_load(NULL, &l);
 	if (r < 0)
 		return r;
+	bhctl_running(&running);
 	if (opt_json) {
 		top = json_object_new_object();
 		arr = json_object_new_array();
@@ -96,13 +98,14 @@ int cmd_list(int argc, char **argv)
 		(void)guest_read_cfg(&g);
 		fail_muted = false;
 		if (opt_json) {
-			json_object_array_add(arr, to_json(&g, &l));
+			json_object_array_add(arr, to_json(&g, &l, &running));
 			continue;
 		}
 		used_text(&l, &g, used);
 		printf("%-24s %-8s %-20s %8s %8s %8s  %s\n", g.name,
-		       state_of(g.name), g.template ? g.template : "-",
-		       fmt_size(g.memory), fmt_size(g.disk), used,
+		       state_of(g.name, &running),
+		       g.template ? g.template : "-", fmt_size(g.memory),
+		       fmt_size(g.disk), used,
 		       !g.n_nics        ? "-"
 		       : g.nics[0].ip4  ? g.nics[0].ip4
 		       : g.nics[0].ip6  ? g.nics[0].ip6
@@ -119,6 +122,7 @@ int cmd_info(int argc, char **argv)
 	struct lvm l __attribute__((cleanup(lvm_done))) = { 0 };
 	struct guest g _cleanup_guest_ = { 0 };
 	_cleanup_free_ char *owner = NULL;
+	_cleanup_strv_ struct strv running = { 0 };
 	char used[24];
 	int o, r;
 
@@ -139,16 +143,18 @@ int cmd_info(int argc, char **argv)
 		return r;
 	if (guest_exists(g.name) && guest_read_cfg(&g) < 0)
 		note("shown as it was made");
+	bhctl_running(&running);
 	if (opt_json) {
-		print_json(to_json(&g, &l));
+		print_json(to_json(&g, &l, &running));
 		return 0;
 	}
 	used_text(&l, &g, used);
 	printf("name:      %s\nstate:     %s\nhostname:  %s\nuuid:      %s\n"
 	       "template:  %s\ncreated:   %s\nboot:      %s\n",
-	       g.name, state_of(g.name), g.hostname ? g.hostname : "-",
-	       g.uuid ? g.uuid : "-", g.template ? g.template : "-",
-	       g.created ? g.created : "-", g.boot);
+	       g.name, state_of(g.name, &running),
+	       g.hostname ? g.hostname : "-", g.uuid ? g.uuid : "-",
+	       g.template ? g.template : "-", g.created ? g.created : "-",
+	       g.boot);
 	if (g.kernel)
 		printf("kernel:    %s\n", g.kernel);
 	printf("memory:    %s\nvcpus:     %u\ndisk:      %s (%s used, %s)\n",
