@@ -49,7 +49,8 @@ static bool all_zero(const char *p, size_t n)
 }
 
 /* First pass finds the holes, second writes what is between them. */
-static int add_disk(struct archive *a, const char *dev)
+static int add_disk(struct archive *a, const char *dev,
+		    const struct fs_map *map)
 {
 	_cleanup_close_ int fd = open(dev, O_RDONLY | O_CLOEXEC);
 	_cleanup_free_ char *chunk = malloc(CHUNK);
@@ -70,9 +71,13 @@ static int add_disk(struct archive *a, const char *dev)
 			size_t n = size - off < CHUNK ? (size_t)(size - off)
 						      : CHUNK;
 
-			if (pread(fd, chunk, n, (off_t)off) != (ssize_t)n)
+			if (pread(fd, chunk, n, (off_t)off) != (ssize_t)n) {
 				r = -EIO;
-			else if (pass == 0 && !all_zero(chunk, n))
+				break;
+			}
+			if (map)
+				fs_map_clean(map, off, chunk, n);
+			if (pass == 0 && !all_zero(chunk, n))
 				archive_entry_sparse_add_entry(
 					e, (la_int64_t)off, (la_int64_t)n);
 			else if (pass == 1 &&
@@ -92,6 +97,21 @@ static int add_disk(struct archive *a, const char *dev)
 			    archive_error_string(a) ? archive_error_string(a)
 						    : strerror(-r))
 		     : 0;
+}
+
+/* Files that were deleted, and what was on a plain volume before, stay here. */
+static struct fs_map *map_of(const char *dev)
+{
+	_cleanup_free_ char *type = NULL;
+
+	if (fs_probe(dev, &type, NULL) < 0 || !type ||
+	    !bh_startswith(type, "ext"))
+		return NULL;
+	/* A running guest's journal first: the snapshot is ours to write to. */
+	fail_muted = true;
+	(void)fs_repair(dev, type);
+	fail_muted = false;
+	return fs_map_open(dev, type);
 }
 
 static int write_archive(const char *file, const struct guest *g,
@@ -120,8 +140,12 @@ static int write_archive(const char *file, const struct guest *g,
 		       add_text(a, "guest.cfg", cfg) < 0))
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));
-	if (r >= 0)
-		r = add_disk(a, dev);
+	if (r >= 0) {
+		struct fs_map *map = map_of(dev);
+
+		r = add_disk(a, dev, map);
+		fs_map_close(map);
+	}
 	if (archive_write_close(a) != ARCHIVE_OK && r >= 0)
 		r = fail(VMB_FAILED, "cannot write %s: %s", file,
 			 archive_error_string(a));

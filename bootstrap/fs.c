@@ -369,6 +369,48 @@ int fs_copy(const char *src, const char *dst, const char *type,
 	return 0;
 }
 
+struct fs_map {
+	ext2_filsys fs;
+};
+
+struct fs_map *fs_map_open(const char *dev, const char *type)
+{
+	struct fs_map *m = calloc(1, sizeof(*m));
+
+	if (m && bh_startswith(type, "ext") &&
+	    ext2fs_open(dev, EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0,
+			0, unix_io_manager, &m->fs) == 0 &&
+	    !ext2fs_has_feature_journal_needs_recovery(m->fs->super) &&
+	    (m->fs->super->s_state & EXT2_VALID_FS) &&
+	    !(m->fs->super->s_state & EXT2_ERROR_FS) &&
+	    ext2fs_read_block_bitmap(m->fs) == 0)
+		return m;
+	fs_map_close(m);
+	return NULL;
+}
+
+void fs_map_clean(const struct fs_map *m, uint64_t off, char *buf, size_t n)
+{
+	size_t bs = m->fs->blocksize;
+	blk64_t first = m->fs->super->s_first_data_block;
+	blk64_t end = ext2fs_blocks_count(m->fs->super);
+
+	for (size_t i = 0; i + bs <= n; i += bs) {
+		blk64_t b = (off + i) / bs;
+
+		if (b >= first && b < end &&
+		    !ext2fs_test_block_bitmap2(m->fs->block_map, b))
+			memset(buf + i, 0, bs);
+	}
+}
+
+void fs_map_close(struct fs_map *m)
+{
+	if (m && m->fs)
+		(void)ext2fs_close_free(&m->fs);
+	free(m);
+}
+
 /* The header of swapon(2): one page, signature in its last ten bytes. */
 int fs_write_swap(const char *dev, const uint8_t uuid[16])
 {

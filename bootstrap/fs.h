@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* type and uuid are malloc'd; type NULL if nothing is recognised. */
@@ -30,6 +31,14 @@ int fs_copy(const char *src, const char *dst, const char *type,
 /* What is beyond the first bytes of an ext4 reads as zeros, so nobody need zero
  * the inode tables there. */
 int fs_blank_tables(const char *dev, uint64_t from);
+/*
+ * Which blocks of a clean ext file system are in use; NULL where that cannot be
+ * told. fs_map_clean() makes zeros of the others in what was read at off.
+ */
+struct fs_map;
+struct fs_map *fs_map_open(const char *dev, const char *type);
+void fs_map_clean(const struct fs_map *m, uint64_t off, char *buf, size_t n);
+void fs_map_close(struct fs_map *m);
 int fs_write_swap(const char *dev, const uint8_t uuid[16]);
 int fs_wipe(const char *dev, const char *label);
 /* Makes a range of an open volume (or file) read as zeros; 0 or -errno. */

@@ -17,8 +17,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <bulkhead/run.h>
+
 #include "actions.h"
 #include "conf.h"
+#include "fs.h"
 #include "guest.h"
 #include "identity.h"
 #include "inguest.h"
@@ -532,6 +535,44 @@ static void edited_configurations(void **s __unused_arg)
 	guest_done(&back);
 }
 
+/* Only what no file uses is taken for free. */
+static void free_blocks(void **s __unused_arg)
+{
+	static const char data[] = "what a file holds";
+	_cleanup_free_ char *img = bh_asprintf("%s/fs.img", root);
+	_cleanup_free_ char *dir = bh_asprintf("%s/fs.d", root);
+	_cleanup_free_ char *file = bh_asprintf("%s/f", dir);
+	_cleanup_free_ char *buf = malloc(8 << 20), *was = malloc(8 << 20);
+	const char *mk[] = { "mke2fs", "-q", "-t", "ext4", "-d",
+			     dir,      img,  "8M", NULL };
+	struct fs_map *m;
+	int fd;
+
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(bh_fill_file(file, data, sizeof(data), 0600), 0);
+	assert_int_equal(bh_run(mk, BH_RUN_TIED | BH_RUN_QUIET, NULL, NULL), 0);
+	fd = open(img, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	/* The last block is nobody's. */
+	assert_int_equal(pwrite(fd, "stale", 5, (8 << 20) - 1024), 5);
+	assert_int_equal(pread(fd, was, 8 << 20, 0), 8 << 20);
+	memcpy(buf, was, 8 << 20);
+	m = fs_map_open(img, "ext4");
+	assert_non_null(m);
+	fs_map_clean(m, 0, buf, 4 << 20);
+	fs_map_clean(m, 4 << 20, buf + (4 << 20), 4 << 20);
+	fs_map_close(m);
+	assert_null(memmem(buf, 8 << 20, "stale", 5));
+	assert_non_null(memmem(buf, 8 << 20, data, sizeof(data)));
+	memset(was + (8 << 20) - 1024, 0, 1024);
+	assert_memory_equal(buf, was, 8 << 20);
+	/* One that has to be mended first is taken as it is. */
+	assert_int_equal(pwrite(fd, "\2", 1, 1024 + 0x3a), 1);
+	assert_null(fs_map_open(img, "ext4"));
+	assert_null(fs_map_open(img, "xfs"));
+	close(fd);
+}
+
 /* A plain snapshot lives in its origin, and dies when it is full. */
 static void plain_snapshots(void **s __unused_arg)
 {
@@ -813,6 +854,7 @@ int main(void)
 		cmocka_unit_test(lvm_reports),
 		cmocka_unit_test(copies_do_not_fill_a_pool),
 		cmocka_unit_test(edited_configurations),
+		cmocka_unit_test(free_blocks),
 		cmocka_unit_test(plain_snapshots),
 		cmocka_unit_test(guest_files),
 		cmocka_unit_test(journal_is_all_or_nothing),
