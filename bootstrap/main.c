@@ -46,26 +46,24 @@ static void help(FILE *f)
 	      f);
 }
 
+/* Of the commands that have many. */
+static const char *options_of(const char *name)
+{
+	if (streq(name, "clone"))
+		return "--ip A --gateway A --bridge BR --hostname NAME --vg VG --pool POOL\n"
+		       "--start --autostart --wait --timeout SECONDS --dry-run --json\n";
+	if (streq(name, "import"))
+		return "--keep-identity --ip A --gateway A --bridge BR --vg VG --pool POOL\n"
+		       "--start --autostart\n";
+	return "";
+}
+
 int usage_of(const char *name)
 {
-	static const struct {
-		const char *name, *options;
-	} more[] = {
-		{ "clone",
-		  "--ip A --gateway A --bridge BR --hostname NAME --vg VG --pool POOL\n"
-		  "--start --autostart --wait --timeout SECONDS --dry-run --json" },
-		{ "import",
-		  "--keep-identity --ip A --gateway A --bridge BR --vg VG --pool POOL\n"
-		  "--start --autostart" },
-	};
-
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
 		if (streq(cmds[i].name, name))
-			fprintf(stderr, "usage: vm-bootstrap %s %s\n", name,
-				cmds[i].args);
-	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
-		if (streq(more[i].name, name))
-			fprintf(stderr, "%s\n", more[i].options);
+			fprintf(stderr, "usage: vm-bootstrap %s %s\n%s", name,
+				cmds[i].args, options_of(name));
 	return -VMB_USAGE;
 }
 
@@ -74,8 +72,8 @@ static bool answers_help(const struct cmd *c)
 {
 	if (c->fn == cmd_create || c->fn == cmd_template)
 		return false;
-	printf("usage: vm-bootstrap %s %s\n\t%s\nvm-bootstrap(8) explains.\n",
-	       c->name, c->args, c->summary);
+	printf("usage: vm-bootstrap %s %s\n\t%s\n%svm-bootstrap(8) explains.\n",
+	       c->name, c->args, c->summary, options_of(c->name));
 	return true;
 }
 
