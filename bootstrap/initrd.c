@@ -22,6 +22,9 @@ static const char *const wanted[] = {
 	"fuse",           "binfmt_misc",  "8021q",   "efi-pstore",
 	"unix",           "ipv6",
 };
+/* For roots that are not ext4: loaded only when mounting fails without, since
+ * btrfs spends a while on measuring checksum routines. */
+static const char *const more[] = { "xfs", "btrfs" };
 
 static const char init_script[] =
 	"#!/bin/busybox sh\n"
@@ -51,7 +54,9 @@ static const char init_script[] =
 	"\tsleep 0.1\n"
 	"done\n"
 	"# shellcheck disable=SC2086\n"
-	"mount $type -o \"$mode\" \"$dev\" /root || { echo \"initrd: cannot mount $dev\"; exit 1; }\n"
+	"mount $type -o \"$mode\" \"$dev\" /root 2>/dev/null ||\n"
+	"\twhile read -r m; do insmod \"/lib/$m\" 2>/dev/null; done </modules.more\n"
+	"grep -q ' /root ' /proc/mounts || mount $type -o \"$mode\" \"$dev\" /root || { echo \"initrd: cannot mount $dev\"; exit 1; }\n"
 	"for d in dev proc sys; do mount --move /$d /root/$d 2>/dev/null; done\n"
 	"exec switch_root /root \"$init\"\n";
 
@@ -106,9 +111,10 @@ static bool is_module(const char *path, const char *name)
 }
 
 /* Dependencies first: modules.dep lists the nearest first. */
-static int collect(const char *deps, struct strv *order)
+static int collect(const char *deps, const char *const *names, size_t n,
+		   struct strv *order)
 {
-	for (size_t w = 0; w < ARRAY_SIZE(wanted); w++) {
+	for (size_t w = 0; w < n; w++) {
 		_cleanup_free_ char *copy = strdup(deps);
 		char *save = NULL;
 
@@ -120,7 +126,7 @@ static int collect(const char *deps, struct strv *order)
 			if (!colon)
 				continue;
 			*colon = 0;
-			if (!is_module(l, wanted[w]))
+			if (!is_module(l, names[w]))
 				continue;
 			if (strv_split(&need, colon + 1, " ") < 0)
 				return -ENOMEM;
@@ -140,12 +146,16 @@ static int add_modules(struct archive *a, const char *dir)
 	_cleanup_free_ char *depfile = bh_asprintf("%s/modules.dep", dir);
 	_cleanup_free_ char *deps = NULL;
 	_cleanup_strv_ struct strv order = { 0 };
-	_cleanup_buf_ struct buf list = { 0 };
+	_cleanup_buf_ struct buf list = { 0 }, rest = { 0 };
+	size_t n = 0;
 	int r = depfile ? bh_read_file(depfile, 16u << 20, &deps, NULL)
 			: -ENOMEM;
 
 	if (r >= 0)
-		r = collect(deps, &order);
+		r = collect(deps, wanted, ARRAY_SIZE(wanted), &order);
+	n = order.n;
+	if (r >= 0)
+		r = collect(deps, more, ARRAY_SIZE(more), &order);
 	for (size_t i = 0; r >= 0 && i < order.n; i++) {
 		_cleanup_free_ char *p = bh_asprintf("%s/%s", dir, order.v[i]);
 		_cleanup_free_ char *name = bh_asprintf("lib/%03zu.ko", i);
@@ -157,8 +167,11 @@ static int add_modules(struct archive *a, const char *dir)
 		if (r >= 0)
 			r = add(a, name, AE_IFREG, 0644, b.s, b.n);
 		if (r >= 0)
-			r = buf_addf(&list, "%03zu.ko\n", i);
+			r = buf_addf(i < n ? &list : &rest, "%03zu.ko\n", i);
 	}
+	if (r >= 0)
+		r = add(a, "modules.more", AE_IFREG, 0644, rest.s ? rest.s : "",
+			rest.n);
 	if (r >= 0)
 		r = add(a, "modules", AE_IFREG, 0644, list.s ? list.s : "",
 			list.n);

@@ -36,6 +36,9 @@ vm-bootstrap -q create p1 "${C[@]}" --no-network 2>/tmp/e1 & p=$!
 vm-bootstrap -q create p2 "${C[@]}" --no-network 2>/tmp/e2 || die "p2: $(cat /tmp/e2)"
 wait $p || die "p1: $(cat /tmp/e1)"
 [ "$(vm-bootstrap template list | grep -c ^tiny)" = 1 ] || die "two templates for two guests"
+# The initrd for the host's kernel has modules for other roots than ext4.
+[ "$(zcat /var/lib/bulkhead/bootstrap/initrd/*.img | cpio -i --quiet --to-stdout modules.more | grep -c ko)" -gt 1 ] ||
+	die "no xfs and btrfs in the initrd"
 # One that is made and cannot be started stays, and the message says so.
 BULKHEAD_BHCTL=/bin/false vm-bootstrap -q create p3 "${C[@]}" --no-network --start 2>/tmp/err
 [ "$?:$(grep -c "p3 is made and stays" /tmp/err)" = 6:1 ] || die "p3 not started: $(cat /tmp/err)"
