@@ -616,6 +616,7 @@ static void guest_files(void **s __unused_arg)
 	g.uuid = strdup("U");
 	g.vg = strdup("vg0");
 	g.boot = strdup("host");
+	g.network = strdup("none");
 	g.kernel = strdup("/k");
 	g.extra = strdup("console=hvc0");
 	g.created = strdup("now");
@@ -632,6 +633,7 @@ static void guest_files(void **s __unused_arg)
 	cfg = guest_to_cfg(&g);
 	assert_int_equal(guest_parse(json, &back), 0);
 	assert_string_equal(back.nics[0].ip4, "10.0.0.5/24");
+	assert_string_equal(back.network, "none");
 	assert_int_equal(back.disk, g.disk);
 	assert_non_null(strstr(cfg, "memory = 512\nvcpus = 2\n"));
 	assert_non_null(strstr(cfg, "'phy:/dev/vg0/web1-root,xvda,w'"));

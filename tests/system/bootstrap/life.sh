@@ -48,7 +48,7 @@ echo secret >/tmp/pw
 printf '#!/bin/sh\n[ "$(wc -c </dev/.hook)" -gt 2000 ]; exit $?\n' >/tmp/hook
 head -c 2000 /dev/zero >>/tmp/hook
 ok vm-bootstrap -q create p4 "${C[@]}" --no-network --password-file /tmp/pw --run /tmp/hook
-[ "$(inside p4-root 'stat -c %a etc/shadow; grep -c "^root:.6." etc/shadow; grep -c "^root:x:" etc/passwd' | xargs)" = "600 1 1" ] ||
+[ "$(inside p4-root 'stat -c %a etc/shadow; grep -c "^root:.6." etc/shadow; grep -c "^root:x:" etc/passwd' | xargs)" = "640 1 1" ] ||
 	die "no password for p4"
 ok vm-bootstrap -q destroy p1 p2 p3 p4 --yes
 ok vm-bootstrap -q create a "${C[@]}" --disk 64M --swap 16M --bridge br0 --ip 10.9.0.2/24 --gateway 10.9.0.1 --dns 10.9.0.1
@@ -195,8 +195,11 @@ ok lvremove -q -y "$other/b2-root"
 
 # Template: second version, export, import of what was exported, removal.
 ok vm-bootstrap -q template build tiny --vg "$vg"
-ok vm-bootstrap -q create v2 "${C[@]}" --no-network
+ok vm-bootstrap -q create v2 "${C[@]}" --bridge br0 --network none
 grep -q 'tiny@2' /etc/bulkhead/guests/v2.cfg || die "not from the new version"
+# Whose network is its administrator's is left alone, in a clone too.
+ok vm-bootstrap -q clone v2 v3
+for g in v2 v3; do inside $g-root '! test -e etc/bulkhead-net' || die "the network of $g"; done
 ok vm-bootstrap -q template export tiny /tmp/t.tar.gz
 ok vm-bootstrap -q template import /tmp/t.tar.gz --name again --vg "$vg"
 ok vm-bootstrap -q create w --template again --vg "$vg" --no-network
@@ -225,7 +228,7 @@ ok lvs --noheadings -o lv_name "$vg"
 [ "$(grep -c x1 /tmp/out)" = 1 ] || die "more than its disk of the new x1: $(cat /tmp/out)"
 rm /etc/bulkhead/roles.d/fails
 
-ok vm-bootstrap -q destroy a a2 b bb b3 v2 w x1 --yes
+ok vm-bootstrap -q destroy a a2 b bb b3 v2 v3 w x1 --yes
 ok vm-bootstrap -q template remove tiny
 ok vm-bootstrap -q template remove again
 ok vm-bootstrap -q template remove suited
