@@ -21,7 +21,7 @@ systemd gdb"
 
 # Machines to boot: ring 2 and 3, and the demo.
 machine="qemu-system-x86 qemu-utils ovmf seabios ipxe-qemu mmdebstrap debootstrap
-grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools gdisk fdisk e2fsprogs dmsetup
+grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools gdisk fdisk e2fsprogs xfsprogs btrfs-progs dmsetup
 xorriso squashfs-tools busybox-static python3 openssh-client socat"
 
 # Packages: ring 4.

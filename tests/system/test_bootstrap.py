@@ -135,10 +135,15 @@ def guide():
 
 def bootread():
     """A guest's own kernel from ext4 (raw and in a partition), xfs and btrfs."""
-    unit = "bulkhead-guest@.service"
-    with machine(copy=[(f"{TOP}/init/units/{unit}", f"/root/{unit}")]) as m:
-        m.run(SETUP, 120)
-        print(m.run("bash /root/bootstrap/bootread.sh", 600))
+    unit, disks = "bulkhead-guest@.service", []
+    with tempfile.TemporaryDirectory(prefix="bht-fs-") as tmp:
+        for fs in ("xfs", "btrfs"):
+            images.sh("truncate", "-s", "400M", f"{tmp}/{fs}")
+            images.sh(f"mkfs.{fs}", "-q", f"{tmp}/{fs}")
+            disks.append(Disk(file=f"{tmp}/{fs}", serial=fs))
+        with machine(copy=[(f"{TOP}/init/units/{unit}", f"/root/{unit}")], more=disks) as m:
+            m.run(SETUP, 120)
+            print(m.run("bash /root/bootstrap/bootread.sh", 600))
 
 
 for _vg in ("thin", "plain"):
