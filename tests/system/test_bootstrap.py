@@ -47,6 +47,13 @@ def life(vg):
         print(m.run(f"bash /root/bootstrap/life.sh {vg}", 1300))
 
 
+def options(vg):
+    """Templates from files of every kind, and every other option of create."""
+    with machine() as m:
+        m.run(SETUP, 120)
+        print(m.run(f"bash /root/bootstrap/options.sh {vg}", 1300))
+
+
 def errors(vg):
     """A full pool, no network, damaged files: one line each, nothing left."""
     with machine() as m:
@@ -148,6 +155,7 @@ def bootread():
 
 for _vg in ("thin", "plain"):
     add(f"life-{_vg}", life, long=_vg == "plain", vg=_vg)
+    add(f"options-{_vg}", options, long=True, vg=_vg)
     add(f"errors-{_vg}", errors, long=True, vg=_vg)
     for _op in ("create", "clone", "rollback", "resize", "destroy", "replace"):
         add(f"faults-{_op}-{_vg}", faults, long=True, vg=_vg, op=_op)
