@@ -204,7 +204,7 @@ static int unpack(int fd, const char *name, bool layers, const char *into)
 
 		while (p && (*p == '/' || bh_startswith(p, "./")))
 			p += *p == '/' ? 1 : 2;
-		if (!p || !*p || bh_startswith(p, "dev/"))
+		if (!p || !*p || (bh_startswith(p, "dev/") && p[4]))
 			continue;
 		if (layers && whiteout(p))
 			continue;
@@ -388,6 +388,9 @@ static bool has_init(void)
 
 static int check_root(const char *name)
 {
+	/* Initrds mount on these; containers' roots may not have them. */
+	static const char *const dirs[] = { "/dev", "/proc", "/sys", "/run" };
+
 	if (access("/etc", F_OK) < 0 ||
 	    (access("/sbin/init", F_OK) < 0 && access("/bin/sh", F_OK) < 0 &&
 	     access("/usr/bin/sh", F_OK) < 0))
@@ -395,6 +398,9 @@ static int check_root(const char *name)
 			VMB_SOURCE,
 			"%s: this is not a root file system (no /etc, or neither init nor shell)",
 			name);
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (mkdir(dirs[i], 0755) < 0 && errno != EEXIST)
+			return fail(VMB_FAILED, "cannot make %s: %m", dirs[i]);
 	if (!has_init())
 		note("%s has no init, as most container images; its guests start nothing but a shell until one is installed in them",
 		     name);

@@ -202,6 +202,7 @@ ok vm-bootstrap -q clone v2 v3
 for g in v2 v3; do inside $g-root '! test -e etc/bulkhead-net' || die "the network of $g"; done
 ok vm-bootstrap -q template export tiny /tmp/t.tar.gz
 ok vm-bootstrap -q template import /tmp/t.tar.gz --name again --vg "$vg"
+inside template+again+1 "test -d dev && test -d proc && test -d sys" || die "an imported root without /dev"
 ok vm-bootstrap -q create w --template again --vg "$vg" --no-network
 ok vm-bootstrap -q template remove tiny@1
 inside a-root 'test -x bin/busybox' || die "a lost its disk with the template"
