@@ -89,8 +89,20 @@ static int wait_child(pid_t pid, int err_fd, char *text, size_t size)
 		n += (size_t)k;
 	}
 	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+/* Logs the lines of what bootread said; returns the last one, which sums up. */
+static char *last_line(char *text)
+{
+	char *line = bh_strip(text), *nl;
+
+	while ((nl = strchr(line, '\n'))) {
+		*nl = '\0';
+		bh_log(BH_WARNING, "%s", line);
+		line = nl + 1;
+	}
+	return line;
 }
 
 /* mode: NULL, "--fallback" or "--good" (then without a disk). */
@@ -98,7 +110,7 @@ static int run_bootread(const char *disk, const char *out, const char *mode,
 			struct bh_err *e)
 {
 	const char *argv[8];
-	char text[256] = "";
+	char text[1024] = "", *said;
 	int p[2], n = 0, r;
 	pid_t pid;
 
@@ -124,12 +136,13 @@ static int run_bootread(const char *disk, const char *out, const char *mode,
 	else
 		r = wait_child(pid, p[0], text, sizeof(text));
 	close(p[0]);
+	said = last_line(text);
 	if (r < 0)
 		return bh_fail(e, r, "cannot read a kernel from %s: %s",
 			       disk ? disk : out,
-			       text[0] ? text : "bootread failed");
-	if (text[0])
-		bh_log(BH_WARNING, "%s", text);
+			       said[0] ? said : "bootread failed");
+	if (said[0])
+		bh_log(BH_WARNING, "%s", said);
 	return 0;
 }
 
