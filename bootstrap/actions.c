@@ -126,12 +126,9 @@ static int do_lv_swap(const char *const *a)
 /* VG LV OWNER TAG */
 static int do_lv_untag(const char *const *a)
 {
-	_cleanup_free_ char *full = bh_asprintf("%s/%s", a[0], a[1]);
-	const char *av[] = { "lvchange", "-q", "-y", "--deltag",
-			     a[3],       full, NULL };
 	int r = owned(a[0], a[1], a[2], NULL);
 
-	return r <= 0 ? r : lvm_cmd(av);
+	return r <= 0 ? r : lvm_untag(a[0], a[1], a[3]);
 }
 
 /*
@@ -180,16 +177,17 @@ static int do_fs_grow(const char *const *a)
 		if (open)
 			nap();
 	}
-	if (!open && guestfs_grow(dev) >= 0)
+	if (open) {
+		note("volume %s/%s has grown and is in use; its file system is left to the guest",
+		     a[0], a[1]);
 		return 0;
-	if (!open)
-		return fail(
-			VMB_FAILED,
-			"volume %s/%s has its size, but the file system in it was not grown; mend it (e2fsck -f /dev/%s/%s while the guest is stopped) and grow it in the guest (resize2fs /dev/xvda)",
-			a[0], a[1], a[0], a[1]);
-	note("volume %s/%s has grown and is in use; its file system is left to the guest",
-	     a[0], a[1]);
-	return 0;
+	}
+	if (guestfs_grow(dev) >= 0)
+		return 0;
+	return fail(
+		VMB_FAILED,
+		"volume %s/%s has its size, but the file system in it was not grown; mend it (e2fsck -f /dev/%s/%s while the guest is stopped) and grow it in the guest (resize2fs /dev/xvda)",
+		a[0], a[1], a[0], a[1]);
 }
 
 /* NAME */

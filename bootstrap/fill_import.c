@@ -65,6 +65,14 @@ static struct archive *open_archive(int fd)
 	return a;
 }
 
+/* A member's name, below the directory that it is unpacked into. */
+static const char *relative(const char *p)
+{
+	while (*p == '/' || bh_startswith(p, "./"))
+		p += *p == '/' ? 1 : 2;
+	return p;
+}
+
 /* What kind of archive, told from its first names. */
 static bool is_oci(const char *file)
 {
@@ -79,8 +87,7 @@ static bool is_oci(const char *file)
 
 		if (!p) /* in an encoding that is not ours */
 			continue;
-		while (*p == '/' || bh_startswith(p, "./"))
-			p += *p == '/' ? 1 : 2;
+		p = relative(p);
 		yes = streq(p, "oci-layout") || streq(p, "manifest.json") ||
 		      streq(p, "index.json");
 		root = bh_startswith(p, "bin") || bh_startswith(p, "etc") ||
@@ -202,9 +209,8 @@ static int unpack(int fd, const char *name, bool layers, const char *into)
 		const char *p = archive_entry_pathname(e);
 		const char *l = archive_entry_hardlink(e);
 
-		while (p && (*p == '/' || bh_startswith(p, "./")))
-			p += *p == '/' ? 1 : 2;
-		if (!p || !*p || (bh_startswith(p, "dev/") && p[4]))
+		p = p ? relative(p) : "";
+		if (!*p || (bh_startswith(p, "dev/") && p[4]))
 			continue;
 		if (layers && whiteout(p))
 			continue;

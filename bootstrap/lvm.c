@@ -379,6 +379,11 @@ static bool lvm_guarded(const char *vg, const char *pool)
 	return path && !access(path, F_OK);
 }
 
+char *lvm_filling_tag(uint64_t bytes)
+{
+	return bh_asprintf(TAG_FILLING "%llu", (unsigned long long)bytes);
+}
+
 uint64_t lvm_promised(const struct lvm *l, const struct lv *pool)
 {
 	uint64_t sum = 0;

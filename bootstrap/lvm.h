@@ -75,6 +75,8 @@ int lvm_choose(const struct lvm *l, const char *want, const char *want_pool,
 	       const struct vg **ret_vg, const struct lv **ret_pool);
 /* Enough room for bytes more? Fails with numbers and advice. */
 int lvm_check_space(const struct vg *vg, const struct lv *pool, uint64_t bytes);
+/* The tag TAG_FILLING for so many bytes, or NULL. */
+char *lvm_filling_tag(uint64_t bytes);
 /* What volumes being filled will yet take of this thin pool (TAG_FILLING). */
 uint64_t lvm_promised(const struct lvm *l, const struct lv *pool);
 

@@ -122,7 +122,7 @@ static int space_needed(struct making *m, uint64_t *ret)
 		*ret += r < 0 ? 0 : used + used / 16;
 	}
 	/* Whoever comes while it is being written must count it, too. */
-	m->filling = bh_asprintf(TAG_FILLING "%llu", (unsigned long long)*ret);
+	m->filling = lvm_filling_tag(*ret);
 	*ret += lvm_promised(&m->l, m->pool);
 	return r < 0 || m->filling ? r : oom();
 }

@@ -243,11 +243,6 @@ static unsigned int next_version(const char *name, const struct lvm *l)
 	return v;
 }
 
-static char *filling_tag(uint64_t bytes)
-{
-	return bh_asprintf(TAG_FILLING "%llu", (unsigned long long)bytes);
-}
-
 static int make_volume(struct tmpl_make *m, struct journal *j, struct lvm *l)
 {
 	_cleanup_free_ char *owner = bh_asprintf(TAG_TEMPLATE "%s", m->t->name);
@@ -280,7 +275,7 @@ static int make_volume(struct tmpl_make *m, struct journal *j, struct lvm *l)
 	m->t->vg = strdup(vg->name);
 	m->t->thin = pool != NULL;
 	/* How much of it will be used nobody knows: at most all. */
-	filling = filling_tag(m->bytes);
+	filling = lvm_filling_tag(m->bytes);
 	if (!owner || !m->t->vg || !filling || strv_add(&tags, owner) < 0 ||
 	    strv_add(&tags, TAG_ROLE "template") < 0 ||
 	    (pool && strv_add(&tags, filling) < 0))
@@ -302,7 +297,7 @@ static int publish(struct tmpl_make *m, struct journal **j)
 	_cleanup_free_ char *tmp = bh_asprintf("%s.tmp", meta);
 	_cleanup_free_ char *json = tmpl_to_json(m->t);
 	_cleanup_free_ char *full = bh_asprintf("%s/%s", m->t->vg, m->t->lv);
-	_cleanup_free_ char *filling = filling_tag(m->t->size);
+	_cleanup_free_ char *filling = lvm_filling_tag(m->t->size);
 	const char *ro[] = { "lvchange", "-q",    "-y", "-pr",
 			     "--deltag", filling, full, NULL };
 	int r;
