@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "util.h"
+#include "guest.h"
 
 struct cmd {
 	const char *name, *args, *summary;
@@ -28,7 +28,7 @@ int cmd_recover(int argc, char **argv);
 
 /* Prints "usage: vm-bootstrap NAME ARGS" of the command and returns -VMB_USAGE. */
 int usage_of(const char *cmd);
-/* Waits until the guest is up. ip may be NULL. */
-int wait_ready(const char *guest, const char *ip, unsigned int seconds);
+/* Starts a guest just made, and waits at most so long, if not 0, until it is up. */
+int start_guest(const struct guest *g, unsigned long seconds);
 /* Locks the guest and recovers; returns the lock or a failure. */
 int begin_guest(const char *name, const char *purpose);

@@ -262,10 +262,7 @@ static int clone(const struct clone *c)
 	if (r < 0 || c->dry)
 		return r;
 	if (c->start)
-		r = bhctl_start(c->to);
-	if (r >= 0 && c->wait)
-		r = wait_ready(c->to, g.n_nics ? g.nics[0].ip4 : NULL,
-			       (unsigned int)c->timeout);
+		r = start_guest(&g, c->wait ? c->timeout : 0);
 	json = opt_json ? guest_to_json(&g) : NULL;
 	if (json)
 		fputs(json, stdout);
@@ -311,10 +308,7 @@ static int clone_option(struct clone *c, int o, const char *v)
 		opt_json = opt_quiet = true;
 		return 0;
 	case 't':
-		return bh_parse_u64(v, 10, 86400, &c->timeout) < 0
-			       ? fail(VMB_USAGE,
-				      "--timeout %s: expected seconds", v)
-			       : 0;
+		return opt_timeout(v, &c->timeout);
 	default:
 		return usage_of("clone");
 	}

@@ -19,6 +19,7 @@
 #include "names.h"
 #include "nic.h"
 #include "ns.h"
+#include "options.h"
 #include "tmpl.h"
 
 static int text_opt(char **p, const char *v)
@@ -77,11 +78,8 @@ static int parse(int argc, char **argv, struct topts *t)
 	    !streq(t->boot, "pvgrub"))
 		return fail(VMB_USAGE, "--boot %s: use host, disk or pvgrub",
 			    t->boot);
-	if (t->network && netstyle_parse(t->network, &style) < 0)
-		return fail(
-			VMB_USAGE,
-			"--network %s: use networkd, ifupdown, networkmanager, netplan or none",
-			t->network);
+	if (t->network && opt_network(t->network, &style) < 0)
+		return -VMB_USAGE;
 	if (t->name && name_check_template(t->name) < 0)
 		return -VMB_USAGE;
 	return 0;

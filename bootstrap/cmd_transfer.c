@@ -553,6 +553,6 @@ int cmd_import(int argc, char **argv)
 	if (r >= 0)
 		note("guest %s is imported", name);
 	if (r >= 0 && im.start)
-		r = bhctl_start(name);
+		r = start_guest(&g, 0);
 	return r;
 }

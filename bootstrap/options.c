@@ -157,3 +157,45 @@ int opt_cfg_string(const char *what, const char *v, char **ret)
 	*ret = strdup(v);
 	return *ret ? 0 : oom();
 }
+
+int opt_network(const char *v, enum netstyle *ret)
+{
+	return netstyle_parse(v, ret) < 0
+		       ? fail(VMB_USAGE,
+			      "--network %s: use networkd, ifupdown, networkmanager, netplan or none",
+			      v)
+		       : 0;
+}
+
+int opt_timeout(const char *v, unsigned long *ret)
+{
+	return bh_parse_u64(v, 10, 86400, ret) < 0 || !*ret
+		       ? fail(VMB_USAGE, "--timeout %s: expected seconds", v)
+		       : 0;
+}
+
+int opt_text(char **p, const char *v)
+{
+	free(*p);
+	*p = strdup(v);
+	return *p ? 0 : oom();
+}
+
+int opt_size(const char *what, const char *v, uint64_t *ret)
+{
+	return parse_size(v, 1ULL << 20, ret) < 0
+		       ? fail(VMB_USAGE,
+			      "--%s \"%s\": expected a size, as in 512M or 8G",
+			      what, v)
+		       : 0;
+}
+
+int opt_size_conf(uint64_t *p, const char *key, uint64_t dflt)
+{
+	const char *v = conf_get(key);
+
+	if (*p)
+		return 0;
+	*p = dflt;
+	return v ? opt_size(key, v, p) : 0;
+}

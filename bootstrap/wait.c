@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Waiting until a guest is up: its ready mark in the store, or an SSH server
- * that answers at its address, whichever comes first. When the time is over
- * the message says how far it got.
+ * Starting a guest and waiting until it is up: its ready mark in the store, or
+ * an SSH server that answers at its address, whichever comes first. When the
+ * time is over the message says how far it got.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -73,7 +73,7 @@ static bool ssh_answers(const char *ip)
 	return read(fd, hello, 4) == 4 && memcmp(hello, "SSH-", 4) == 0;
 }
 
-int wait_ready(const char *guest, const char *ip, unsigned int seconds)
+static int wait_ready(const char *guest, const char *ip, unsigned long seconds)
 {
 	struct timespec t0, t, nap = { 0, 200 * 1000 * 1000 };
 	unsigned int round = 0, down = 0;
@@ -106,11 +106,23 @@ int wait_ready(const char *guest, const char *ip, unsigned int seconds)
 	if (!bhctl_is_running(guest))
 		return fail(
 			VMB_TIMEOUT,
-			"guest %s is not running after %u s; \"journalctl -u bulkhead-guest@%s\" says why",
+			"guest %s is not running after %lu s; \"journalctl -u bulkhead-guest@%s\" says why",
 			guest, seconds, guest);
 	return fail(
 		VMB_TIMEOUT,
-		"guest %s runs, but gave no ready mark%s%s within %u s; \"bhctl console %s\" shows where it is",
+		"guest %s runs, but gave no ready mark%s%s within %lu s; \"bhctl console %s\" shows where it is",
 		guest, ip ? " and no SSH at " : "", ip ? ip : "", seconds,
 		guest);
+}
+
+int start_guest(const struct guest *g, unsigned long seconds)
+{
+	const char *ip = NULL;
+	int r = bhctl_start(g->name);
+
+	if (r < 0 || !seconds)
+		return r;
+	for (size_t i = 0; i < g->n_nics && !ip; i++)
+		ip = g->nics[i].ip4 ? g->nics[i].ip4 : g->nics[i].ip6;
+	return wait_ready(g->name, ip, seconds);
 }

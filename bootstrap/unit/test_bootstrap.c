@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * vm-bootstrap's parts that need no volume: names, sizes, configuration,
- * recipes, networks, identity text, LVM's reports, guests' files and the
- * journal, which is interrupted after every record here too.
+ * recipes, identity text, LVM's reports and guests' files.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -15,18 +14,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <bulkhead/run.h>
 
-#include "actions.h"
 #include "conf.h"
 #include "fs.h"
 #include "guest.h"
 #include "identity.h"
 #include "inguest.h"
-#include "journal.h"
-#include "lock.h"
 #include "lvm.h"
 #include "names.h"
 #include "nic.h"
@@ -150,177 +145,6 @@ static void shipped_recipes_are_valid(void **s __unused_arg)
 		assert_string_equal(r.name, names_[i]);
 		recipe_done(&r);
 	}
-}
-
-static void nics(void **s __unused_arg)
-{
-	static const char *const bad[] = {
-		"bridge=br0,ip=10.0.0.1",
-		"ip=10.0.0.1/33,bridge=b",
-		"ip=nope,bridge=b",
-		"mac=1:2,bridge=b",
-		"mac=01:00:00:00:00:00,bridge=b",
-		"gateway=10.0.0.1,bridge=b",
-		"vlan=0,bridge=b",
-		"vlan=4095,bridge=b",
-		"bridge=b/c",
-		"what=1",
-		"bridge",
-		"ip=none,ip6=fd00::1/64,bridge=b",
-		"ip=10.0.0.1,netmask=255.0.255.0,bridge=b",
-		"dns=x,bridge=b",
-		"ip=10.0.0.0/0,bridge=b",
-	};
-	struct nic n = { 0 };
-
-	assert_int_equal(
-		nic_parse("netmask=255.255.254.0,bridge=b,ip=10.0.0.1", &n), 0);
-	assert_int_equal(nic_finish(&n), 0);
-	assert_string_equal(n.ip4, "10.0.0.1/23");
-	assert_true(bh_startswith(n.mac, "00:16:3e:"));
-	assert_false(n.dhcp);
-	nic_done(&n);
-	assert_int_equal(nic_parse("bridge=b,mac=02:AB:00:00:00:01", &n), 0);
-	assert_int_equal(nic_finish(&n), 0);
-	assert_true(n.dhcp);
-	assert_string_equal(n.mac, "02:ab:00:00:00:01");
-	nic_done(&n);
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		int r = nic_parse(bad[i], &n);
-
-		if (r >= 0)
-			r = nic_finish(&n);
-		assert_int_equal(r, -VMB_USAGE);
-		nic_done(&n);
-	}
-}
-
-static void expect_text(enum netstyle style, const struct nic *n, size_t k,
-			const char *path, const char *const *parts)
-{
-	struct netfiles f;
-	const char *text = NULL;
-
-	assert_int_equal(netconf_render(style, n, k, &f), 0);
-	for (size_t i = 0; i < f.n; i++)
-		if (streq(f.f[i].path, path))
-			text = f.f[i].text;
-	assert_non_null(text);
-	for (; *parts; parts++)
-		if (!strstr(text, *parts)) {
-			print_error("no \"%s\" in:\n%s", *parts, text);
-			assert_true(false);
-		}
-	netfiles_done(&f);
-}
-#define EXPECT(style, n, k, path, ...) \
-	expect_text(style, n, k, path, \
-		    (const char *const[]){ __VA_ARGS__, NULL })
-
-/* A copy has the networks, but nothing that there can be only one of. */
-static void interfaces_of_a_copy(void **s __unused_arg)
-{
-	const struct nic_wish none = { 0 };
-	const struct nic_wish wish = { "10.0.0.6/24", NULL, "br1" };
-	struct nic src[2] = { 0 }, a[2] = { 0 }, b[2] = { 0 };
-
-	assert_int_equal(
-		nic_parse(
-			"bridge=br0,mac=02:00:00:00:00:01,ip=10.0.0.5/24,gateway=10.0.0.1,dns=1.1.1.1,vlan=7",
-			&src[0]),
-		0);
-	assert_int_equal(nic_parse("bridge=br2,ip=none", &src[1]), 0);
-	assert_int_equal(nics_afresh(src, 2, &none, a), 0);
-	assert_true(a[0].dhcp && !a[0].ip4 && !a[0].gw4 && a[0].vlan == 7);
-	assert_string_not_equal(a[0].mac, src[0].mac);
-	assert_string_equal(a[0].bridge, "br0");
-	assert_true(a[1].none && !a[1].dhcp);
-	assert_int_equal(nics_afresh(src, 2, &wish, b), 0);
-	assert_string_equal(b[0].ip4, "10.0.0.6/24");
-	assert_string_equal(b[0].gw4, "10.0.0.1");
-	assert_string_equal(b[0].bridge, "br1");
-	assert_string_equal(b[1].bridge, "br2");
-	assert_int_equal(nics_afresh(src, 0, &wish, b), -VMB_USAGE);
-	for (int i = 0; i < 2; i++) {
-		nic_done(&src[i]);
-		nic_done(&a[i]);
-		nic_done(&b[i]);
-	}
-}
-
-static int prepared;
-static int prepare_once(const char *kind, const char *name __unused_arg)
-{
-	prepared++;
-	return streq(kind, "guest") ? 0 : -VMB_FAILED;
-}
-
-static void a_source_is_shared(void **s __unused_arg)
-{
-	_cleanup_lock_ int a = lock_share("guest", "sh", "a", prepare_once);
-	_cleanup_lock_ int b = lock_share("guest", "sh", "b", prepare_once);
-
-	assert_true(a >= 0 && b >= 0);
-	assert_int_equal(prepared, 1);
-	assert_int_equal(lock_try_quiet("guest", "sh"), -EBUSY);
-	assert_int_equal(lock_share("other", "sh", "c", prepare_once),
-			 -VMB_FAILED);
-}
-
-static void networks_in_every_style(void **s __unused_arg)
-{
-	struct nic n[2] = { 0 };
-
-	assert_int_equal(
-		nic_parse("bridge=b,mac=02:00:00:00:00:01,ip=10.0.0.5/24,"
-			  "gateway=10.0.0.1,ip6=fd00::5/64,gateway=fd00::1,"
-			  "dns=10.0.0.2",
-			  &n[0]),
-		0);
-	assert_int_equal(
-		nic_parse("bridge=b,mac=02:00:00:00:00:02,vlan=7", &n[1]), 0);
-	assert_int_equal(nic_finish(&n[0]), 0);
-	assert_int_equal(nic_finish(&n[1]), 0);
-	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/10-bulkhead0.network",
-	       "MACAddress=02:00:00:00:00:01", "Address=10.0.0.5/24",
-	       "Address=fd00::5/64", "Gateway=10.0.0.1", "Gateway=fd00::1",
-	       "DNS=10.0.0.2");
-	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/10-bulkhead1.network",
-	       "VLAN=net1.7");
-	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/09-bulkhead1.network",
-	       "Name=net1.7", "DHCP=yes");
-	EXPECT(NET_IFUPDOWN, n, 2, "/etc/network/interfaces", "auto net0\n",
-	       "address 10.0.0.5/24", "iface net0 inet6 static",
-	       "auto net1.7\n", "vlan-raw-device net1",
-	       "iface net1.7 inet dhcp");
-	EXPECT(NET_IFUPDOWN, n, 2, "/etc/udev/rules.d/70-bulkhead-net.rules",
-	       "ATTR{address}==\"02:00:00:00:00:01\", NAME=\"net0\"");
-	EXPECT(NET_IFUPDOWN_ETH, n, 2, "/etc/network/interfaces", "auto eth0\n",
-	       "auto eth1.7\n", "vlan-raw-device eth1\n");
-	EXPECT(NET_NM, n, 2,
-	       "/etc/NetworkManager/system-connections/bulkhead0.nmconnection",
-	       "mac-address=02:00:00:00:00:01", "method=manual",
-	       "address1=10.0.0.5/24,10.0.0.1", "dns=10.0.0.2;");
-	EXPECT(NET_NETPLAN, n, 2, "/etc/netplan/10-bulkhead.yaml",
-	       "macaddress: \"02:00:00:00:00:01\"", "- \"10.0.0.5/24\"",
-	       "via: \"fd00::1\"", "    net1.7:\n      id: 7\n");
-	/* Two of one number are two. */
-	n[0].vlan = 7;
-	EXPECT(NET_NETWORKD, n, 2, "/etc/systemd/network/09-bulkhead0.netdev",
-	       "Name=net0.7\nKind=vlan\n\n[VLAN]\nId=7\n");
-	EXPECT(NET_NM, n, 2,
-	       "/etc/NetworkManager/system-connections/bulkhead1.nmconnection",
-	       "interface-name=net1.7\n\n[vlan]\nid=7\n");
-	EXPECT(NET_NETPLAN, n, 2, "/etc/netplan/10-bulkhead.yaml",
-	       "    net0.7:\n", "    net1.7:\n");
-	n[0].vlan = 0;
-	EXPECT(NET_NETPLAN, n, 0, "/etc/netplan/10-bulkhead.yaml",
-	       "version: 2\n");
-	EXPECT(NET_TINY, n, 2, "/etc/bulkhead-net",
-	       "02:00:00:00:00:01 0 10.0.0.5/24 10.0.0.1 fd00::5/64 fd00::1 10.0.0.2\n",
-	       "02:00:00:00:00:02 7 dhcp - - - -\n");
-	nic_done(&n[0]);
-	nic_done(&n[1]);
 }
 
 static void fstab_keeps_the_rest(void **s __unused_arg)
@@ -652,191 +476,6 @@ static void guest_files(void **s __unused_arg)
 	guest_done(&g);
 }
 
-/* One journalled operation: makes file A, then publishes B from B.new. */
-static int operate(void)
-{
-	_cleanup_free_ char *a = bh_asprintf("%s/A", root);
-	_cleanup_free_ char *tmp = bh_asprintf("%s/B.new", root);
-	_cleanup_free_ char *b = bh_asprintf("%s/B", root);
-	struct journal *j _cleanup_journal_ = NULL;
-	_cleanup_lock_ int lock = lock_take("guest", "u", "test", LOCK_TRY);
-	int r;
-
-	if (lock < 0)
-		return lock;
-	r = journal_begin("guest", "u", "test", &j);
-	if (r >= 0)
-		r = journal_undo(j, "unlink", a, NULL);
-	if (r >= 0)
-		r = bh_fill_file(a, "a", strlen("a"), 0600);
-	fault_point("a");
-	if (r >= 0)
-		r = journal_undo(j, "unlink", tmp, NULL);
-	if (r >= 0)
-		r = bh_fill_file(tmp, "b", strlen("b"), 0600);
-	fault_point("b");
-	if (r >= 0)
-		r = journal_redo(j, "rename", tmp, b, NULL);
-	return r < 0 ? r : journal_commit(&j);
-}
-
-static void journal_is_all_or_nothing(void **s __unused_arg)
-{
-	bool completed = false;
-	unsigned int undone = 0, redone = 0;
-
-	opt_quiet = true;
-	for (int at = 1; !completed && at < 100; at++) {
-		_cleanup_free_ char *env = bh_asprintf("kill:%d", at);
-		_cleanup_free_ char *dir = state_path("journal");
-		int st;
-		pid_t pid;
-
-		setenv("VM_BOOTSTRAP_FAULT", env, 1);
-		pid = fork();
-		if (pid == 0)
-			_exit(-operate());
-		assert_int_equal(waitpid(pid, &st, 0), pid);
-		unsetenv("VM_BOOTSTRAP_FAULT");
-		completed = WIFEXITED(st);
-		/* In a process of its own: points are counted per process. */
-		pid = fork();
-		if (pid == 0)
-			_exit(-journal_recover_all(NULL, NULL));
-		assert_int_equal(waitpid(pid, &st, 0), pid);
-		assert_int_equal(st, 0);
-		/* Both or neither, and no journal. */
-		assert_int_equal(there("A"), there("B"));
-		assert_false(there("B.new"));
-		assert_true(rmdir(dir) == 0);
-		if (there("A"))
-			redone++;
-		else
-			undone++;
-		for (const char *const *n =
-			     (const char *const[]){ "A", "B", NULL };
-		     *n; n++) {
-			_cleanup_free_ char *p = bh_asprintf("%s/%s", root, *n);
-
-			(void)unlink(p);
-		}
-	}
-	assert_true(undone >= 6 && redone >= 4);
-}
-
-static void journal_of_the_living_is_left_alone(void **s __unused_arg)
-{
-	_cleanup_lock_ int lock = lock_take("guest", "v", "test", LOCK_TRY);
-	struct journal *j = NULL;
-	int st;
-	pid_t pid;
-
-	assert_true(lock >= 0);
-	assert_int_equal(journal_begin("guest", "v", "test", &j), 0);
-	pid = fork();
-	if (pid == 0) {
-		/* Another process has no lock: it must skip it. */
-		close(lock);
-		_exit(journal_recover_all(NULL, NULL) < 0      ? 1
-		      : lock_try_quiet("guest", "v") == -EBUSY ? 0
-							       : 2);
-	}
-	assert_int_equal(waitpid(pid, &st, 0), pid);
-	assert_int_equal(st, 0);
-	journal_abort(&j);
-}
-
-/* What is undone last succeeds; what failed before it is tried again. */
-static void failed_undo_keeps_the_journal(void **s __unused_arg)
-{
-	_cleanup_free_ char *p = state_path("journal/guest.f");
-	_cleanup_free_ char *dir = bh_asprintf("%s/D", root);
-	_cleanup_free_ char *text =
-		bh_asprintf("bulkhead-journal 1 create\nundo unlink %s/none\n"
-			    "undo unlink %s\n",
-			    root, dir);
-
-	assert_int_equal(mkdir(dir, 0755), 0);
-	assert_int_equal(bh_fill_file(p, text, strlen(text), 0600), 0);
-	assert_int_equal(journal_recover_all(NULL, NULL), -VMB_FAILED);
-	assert_int_equal(access(p, F_OK), 0);
-	assert_int_equal(rmdir(dir), 0);
-	assert_int_equal(journal_recover_all(NULL, NULL), 0);
-	assert_true(access(p, F_OK) < 0);
-}
-
-/* After the commit a step holds up those behind it, but not one that may fail. */
-static void committed_steps_that_fail(void **s __unused_arg)
-{
-	_cleanup_free_ char *p = state_path("journal/guest.c");
-	_cleanup_free_ char *a = bh_asprintf("%s/A", root);
-	_cleanup_free_ char *dir = bh_asprintf("%s/D", root);
-	_cleanup_free_ char *text = bh_asprintf(
-		"bulkhead-journal 1 create\nredo enable c\nredo unlink %s\ncommit\n",
-		a);
-	_cleanup_free_ char *stuck = bh_asprintf(
-		"bulkhead-journal 1 create\nredo rename %s/no %s/none\nredo unlink %s\ncommit\n",
-		root, root, a);
-	_cleanup_free_ char *open =
-		bh_asprintf("bulkhead-journal 1 create\nundo unlink %s\n", dir);
-
-	assert_int_equal(setenv("BULKHEAD_BHCTL", "false", 1), 0);
-	assert_int_equal(bh_fill_file(a, "", 0, 0600), 0);
-	assert_int_equal(bh_fill_file(p, text, strlen(text), 0600), 0);
-	assert_int_equal(journal_recover_all("guest", "c"), 0);
-	assert_non_null(strstr(last_failure(), "bhctl enable c"));
-	assert_false(there("A"));
-	assert_true(access(p, F_OK) < 0);
-	unsetenv("BULKHEAD_BHCTL");
-
-	assert_int_equal(bh_fill_file(a, "", 0, 0600), 0);
-	assert_int_equal(bh_fill_file(p, stuck, strlen(stuck), 0600), 0);
-	assert_int_equal(journal_recover_all("guest", "c"), -VMB_FAILED);
-	assert_true(there("A"));
-	assert_int_equal(journal_give_up("guest", "c"), 0);
-	assert_int_equal(journal_recover_all("guest", "c"), 0);
-	assert_true(there("A"));
-	assert_int_equal(unlink(a), 0);
-	assert_int_equal(journal_give_up("guest", "c"), 0);
-
-	/* What was not committed is undone, whatever it takes. */
-	assert_int_equal(mkdir(dir, 0755), 0);
-	assert_int_equal(bh_fill_file(p, open, strlen(open), 0600), 0);
-	assert_int_equal(journal_give_up("guest", "c"), -EBUSY);
-	assert_int_equal(rmdir(dir), 0);
-	assert_int_equal(journal_recover_all("guest", "c"), 0);
-}
-
-static void kernels_of_a_removed_guest_are_forgotten(void **s __unused_arg)
-{
-	const char *const names[] = { "g", "../g" };
-	_cleanup_free_ char *boot =
-		bh_asprintf("%s/var/lib/bulkhead/guests/g/boot", root);
-	_cleanup_free_ char *k = bh_asprintf("%s/kernel", boot);
-
-	assert_int_equal(bh_mkdir_p(boot, 0755), 0);
-	assert_int_equal(bh_fill_file(k, "x", 1, 0600), 0);
-	assert_int_equal(action_run("forget-boot", 1, &names[1]), -VMB_FAILED);
-	assert_int_equal(access(k, F_OK), 0);
-	assert_int_equal(action_run("forget-boot", 1, names), 0);
-	assert_false(there("var/lib/bulkhead/guests/g"));
-	assert_int_equal(action_run("forget-boot", 1, names), 0);
-}
-
-static void torn_journal_line_is_ignored(void **s __unused_arg)
-{
-	_cleanup_free_ char *p = state_path("journal/guest.t");
-	_cleanup_free_ char *a = bh_asprintf("%s/A", root);
-	_cleanup_free_ char *text = bh_asprintf(
-		"bulkhead-journal 1 create\nundo unlink %s\ncommi", a);
-
-	assert_int_equal(bh_fill_file(a, "", strlen(""), 0600), 0);
-	assert_int_equal(bh_fill_file(p, text, strlen(text), 0600), 0);
-	assert_int_equal(journal_recover_all(NULL, NULL), 0);
-	assert_false(there("A"));
-	assert_true(access(p, F_OK) < 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -845,10 +484,6 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(recipes),
 		cmocka_unit_test(shipped_recipes_are_valid),
-		cmocka_unit_test(nics),
-		cmocka_unit_test(interfaces_of_a_copy),
-		cmocka_unit_test(a_source_is_shared),
-		cmocka_unit_test(networks_in_every_style),
 		cmocka_unit_test(fstab_keeps_the_rest),
 		cmocka_unit_test(users_are_edited_in_place),
 		cmocka_unit_test(passwords_are_hashed),
@@ -859,12 +494,6 @@ int main(void)
 		cmocka_unit_test(free_blocks),
 		cmocka_unit_test(plain_snapshots),
 		cmocka_unit_test(guest_files),
-		cmocka_unit_test(journal_is_all_or_nothing),
-		cmocka_unit_test(journal_of_the_living_is_left_alone),
-		cmocka_unit_test(torn_journal_line_is_ignored),
-		cmocka_unit_test(failed_undo_keeps_the_journal),
-		cmocka_unit_test(committed_steps_that_fail),
-		cmocka_unit_test(kernels_of_a_removed_guest_are_forgotten),
 	};
 
 	return cmocka_run_group_tests_name("bootstrap", tests, enter, leave);

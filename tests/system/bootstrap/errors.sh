@@ -6,29 +6,9 @@
 # left. Runs in the test machine, after life.sh's kind.
 set -u
 vg=$1
-export LC_ALL=C
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/expect.sh"
 
-die() { echo "FAILED: $*"; exit 1; }
-ok() { "$@" </dev/null >/tmp/out 2>/tmp/err || die "$* : exit $? : $(cat /tmp/err)"; }
-look() {
-	lvs --noheadings -o lv_name
-	find /etc/bulkhead /var/lib/bulkhead/bootstrap ! -path '*/initrd*'
-	grep /run/bulkhead/ /proc/mounts
-	losetup -a
-}
-# refuse CODE WORD COMMAND: as in life.sh; progress lines are not errors.
-refuse() {
-	local code=$1 word=$2 before rc
-	shift 2
-	before=$(look)
-	"$@" </dev/null >/tmp/out 2>/tmp/err
-	rc=$?
-	[ $rc = "$code" ] || die "$* : exit $rc instead of $code: $(cat /tmp/err)"
-	[ "$(grep -c '^vm-bootstrap: ' /tmp/err)" = 1 ] || die "$* : not one line: $(cat /tmp/err)"
-	grep -q "^vm-bootstrap: .*$word" /tmp/err || die "$* : no \"$word\" in: $(cat /tmp/err)"
-	[ "$before" = "$(look)" ] || die "$* : left something behind: $(look)"
-	echo "as expected: $(cat /tmp/err)"
-}
 C=(--template tiny --vg "$vg" --no-network)
 
 ok vm-bootstrap -q template build tiny --vg "$vg"
@@ -46,15 +26,15 @@ refuse 4 "no-such-file" vm-bootstrap -q template import /tmp/no-such-file.tar --
 # Settings that cannot be read or understood, and a guest's own records.
 mv /etc/bulkhead/bootstrap.conf /tmp/conf
 mkdir /etc/bulkhead/bootstrap.conf
-refuse 4 "cannot read .*bootstrap.conf" vm-bootstrap create c "${C[@]}"
+refuse 4 "cannot read .*bootstrap.conf" vm-bootstrap -q create c "${C[@]}"
 rmdir /etc/bulkhead/bootstrap.conf
 echo "disk 8G" >/etc/bulkhead/bootstrap.conf
-refuse 2 "bootstrap.conf:1" vm-bootstrap create c "${C[@]}"
+refuse 2 "bootstrap.conf:1" vm-bootstrap -q create c "${C[@]}"
 mv /tmp/conf /etc/bulkhead/bootstrap.conf
 cp /var/lib/bulkhead/bootstrap/guests/a.json /tmp/a.json
 head -c 40 /tmp/a.json >/var/lib/bulkhead/bootstrap/guests/a.json
-refuse 1 "a.json" vm-bootstrap resize a --disk 2G
-refuse 1 "a.json" vm-bootstrap clone a a2
+refuse 1 "a.json" vm-bootstrap -q resize a --disk 2G
+refuse 1 "a.json" vm-bootstrap -q clone a a2
 cp /tmp/a.json /var/lib/bulkhead/bootstrap/guests/a.json
 
 # No room: a pool past its limit, a group without enough extents.
@@ -62,7 +42,7 @@ if [ "$vg" = thin ]; then
 	ok lvcreate -q -y --type thin-pool -L 128M -n small thin
 	ok lvcreate -q -y -V 120M --thinpool small -n filler thin
 	dd if=/dev/zero of=/dev/thin/filler bs=1M count=118 conv=fsync status=none
-	refuse 5 "data space is used" vm-bootstrap create c "${C[@]}" --pool small
+	refuse 5 "data space is used" vm-bootstrap -q create c "${C[@]}" --pool small
 	ok lvremove -q -y thin/small
 	# What is to be copied counts: a template, a guest from elsewhere, a file.
 	ok lvcreate -q -y --type thin-pool -L 24M -n small thin
@@ -72,8 +52,8 @@ if [ "$vg" = thin ]; then
 	refuse 5 "data space is used" vm-bootstrap -q import /tmp/a.tar.zst c --vg "$vg" --pool small
 	ok lvremove -q -y thin/small
 else
-	refuse 5 "free" vm-bootstrap create c "${C[@]}" --disk 500G
-	refuse 5 "free" vm-bootstrap resize a --disk 500G
+	refuse 5 "free" vm-bootstrap -q create c "${C[@]}" --disk 500G
+	refuse 5 "free" vm-bootstrap -q resize a --disk 500G
 fi
 ok vm-bootstrap -q create c "${C[@]}"
 ok vm-bootstrap -q destroy a c --yes

@@ -6,26 +6,8 @@
 # first line that is not as expected is printed and ends it.
 set -u
 vg=$1
-export LC_ALL=C
-
-die() { echo "FAILED: $*"; exit 1; }
-ok() { "$@" </dev/null >/tmp/out 2>/tmp/err || die "$* : exit $? : $(cat /tmp/err)"; }
-# refuse CODE WORD COMMAND: fails with that exit code and one line with WORD
-refuse() {
-	local code=$1 word=$2 before after rc
-	shift 2
-	before=$(lvs --noheadings -o lv_name; ls -R /etc/bulkhead /var/lib/bulkhead/bootstrap)
-	"$@" </dev/null >/tmp/out 2>/tmp/err
-	rc=$?
-	[ $rc = "$code" ] || die "$* : exit $rc instead of $code: $(cat /tmp/err)"
-	grep -q "$word" /tmp/err || die "$* : no \"$word\" in: $(cat /tmp/err)"
-	[ "$(wc -l </tmp/err)" = 1 ] || die "$* : more than one line: $(cat /tmp/err)"
-	after=$(lvs --noheadings -o lv_name; ls -R /etc/bulkhead /var/lib/bulkhead/bootstrap)
-	[ "$before" = "$after" ] || die "$* : left something behind"
-}
-inside() { # VOLUME COMMAND with the guest's root at /mnt
-	unshare -m sh -c "mount -o ro,noload /dev/$vg/$1 /mnt && cd /mnt && $2"
-}
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/expect.sh"
 uuid() { blkid -p -o value -s UUID "/dev/$vg/$1"; }
 
 C=(--template tiny --vg "$vg")

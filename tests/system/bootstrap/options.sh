@@ -7,25 +7,11 @@
 # before and after it. Runs in the test machine.
 set -u
 vg=$1
-export LC_ALL=C
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/expect.sh"
 w=/tmp/options
 state=/var/lib/bulkhead/bootstrap
 
-die() { echo "FAILED: $*"; exit 1; }
-ok() { "$@" </dev/null >/tmp/out 2>/tmp/err || die "$* : exit $? : $(cat /tmp/err)"; }
-refuse() { # CODE WORD COMMAND: that exit code, one line with WORD, no volume more
-	local code=$1 word=$2 before rc
-	shift 2
-	before=$(lvs --noheadings -o lv_name; find "$state" -type f)
-	"$@" </dev/null >/tmp/out 2>/tmp/err
-	rc=$?
-	[ $rc = "$code" ] || die "$* : exit $rc instead of $code: $(cat /tmp/err)"
-	[ "$(wc -l </tmp/err):$(grep -c "$word" /tmp/err)" = 1:1 ] || die "$* : $(cat /tmp/err)"
-	[ "$before" = "$(lvs --noheadings -o lv_name; find "$state" -type f)" ] || die "$* : left something behind"
-}
-inside() { # VOLUME COMMAND with the guest's root at /mnt
-	unshare -m sh -c "mount -o ro,noload /dev/$vg/$1 /mnt && cd /mnt && $2"
-}
 import() { ok vm-bootstrap -q template import "$@" --vg "$vg"; }
 create() { # NAME TEMPLATE OPTIONS
 	local name=$1 template=$2
