@@ -307,16 +307,8 @@ static int read_meta(const char *file, struct guest *ret, uint64_t *ret_bytes)
 		     : 0;
 }
 
-struct restore {
-	const char *file;
-	const struct guest *g;
-};
-
-/*
- * The archive has no chunks of zeros. A new thin volume reads as zeros there, a
- * plain one as whatever its blocks held before: the gaps are written too.
- */
-static int copy_out(struct archive *a, int fd, const char *dev, bool gaps)
+/* The archive has no chunks of zeros, and the new volume reads as zeros. */
+static int copy_out(struct archive *a, int fd, const char *dev)
 {
 	uint64_t size, done = 0;
 	const void *buf;
@@ -329,9 +321,6 @@ static int copy_out(struct archive *a, int fd, const char *dev, bool gaps)
 	while ((r = archive_read_data_block(a, &buf, &n, &off)) == ARCHIVE_OK) {
 		if (off < 0 || (uint64_t)off > size)
 			return ARCHIVE_FATAL;
-		if (gaps && (uint64_t)off > done &&
-		    fs_zero(fd, done, (uint64_t)off - done) < 0)
-			return ARCHIVE_FATAL;
 		if (n && pwrite(fd, buf, n, off) != (ssize_t)n)
 			return ARCHIVE_FATAL;
 		if ((uint64_t)off + n > done)
@@ -339,17 +328,13 @@ static int copy_out(struct archive *a, int fd, const char *dev, bool gaps)
 		progress("restoring the disk",
 			 (unsigned int)(done * 100 / size));
 	}
-	if (r == ARCHIVE_EOF && gaps && size > done &&
-	    fs_zero(fd, done, size - done) < 0)
-		return ARCHIVE_FATAL;
 	progress_end();
 	return r;
 }
 
-static int restore_disk(const char *dev, void *arg)
+static int restore_disk(const char *dev, const void *arg)
 {
-	const struct restore *from = arg;
-	const char *file = from->file;
+	const char *file = arg;
 	struct archive *a = open_guest(file);
 	_cleanup_close_ int fd = open(dev, O_WRONLY | O_CLOEXEC);
 	struct archive_entry *e;
@@ -360,7 +345,7 @@ static int restore_disk(const char *dev, void *arg)
 	       (r = archive_read_next_header(a, &e)) == ARCHIVE_OK)
 		found = streq(archive_entry_pathname(e), DISK_NAME);
 	if (found)
-		r = copy_out(a, fd, dev, !from->g->thin);
+		r = copy_out(a, fd, dev);
 	if (!found || r != ARCHIVE_EOF)
 		r = fail(VMB_SOURCE, "%s: damaged: %s", file,
 			 a && archive_error_string(a) ? archive_error_string(a)
@@ -425,11 +410,10 @@ static int import_guest(struct guest *g, const struct import *im)
 {
 	const char *file = im->file, *name = im->name;
 	bool keep = im->keep;
-	struct restore from = { file, g };
 	struct make_req q = { .g = g,
 			      .kind = SRC_STREAM,
 			      .stream = restore_disk,
-			      .stream_arg = &from,
+			      .stream_arg = file,
 			      .stream_bytes = im->bytes };
 	uint64_t was = g->disk;
 	int r;

@@ -33,6 +33,7 @@ static struct {
 	{ "wait-timeout", NULL },
 	{ "mirror", NULL },
 	{ "wipe", NULL },
+	{ "wipe-new", NULL },
 };
 
 struct reading {

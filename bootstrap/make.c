@@ -218,11 +218,35 @@ static int copy_live(struct making *m)
 	return r;
 }
 
+static bool is_wiped(const struct making *m)
+{
+	/* A stream leaves out what is zeros. */
+	return !m->pool &&
+	       (m->q->kind == SRC_STREAM || !streq(conf_get("wipe-new"), "no"));
+}
+
+/*
+ * A plain volume comes with what its blocks held before, and the guest can read
+ * all of its disk: it gets none of that to see.
+ */
+static int wipe_new(const struct making *m)
+{
+	_cleanup_free_ char *swap = lv_device(m->vg->name, m->swap);
+	int r = swap ? 0 : oom();
+
+	if (r < 0 || !is_wiped(m))
+		return r;
+	r = fs_wipe(m->dev, "wiping the new volume");
+	return r < 0 || !m->q->g->swap ? r : fs_wipe(swap, "wiping the swap");
+}
+
 static int fill_root(struct making *m)
 {
 	_cleanup_free_ char *src = NULL;
-	int r = 0;
+	int r = wipe_new(m);
 
+	if (r < 0)
+		return r;
 	if (m->q->kind == SRC_STREAM) {
 		r = m->q->stream(m->dev, m->q->stream_arg);
 	} else if (m->q->src_live && !m->thin_source) {
@@ -251,7 +275,8 @@ static int make_identity(struct making *m)
 				   q->roles.n ? &q->roles : NULL,
 				   q->scripts.n ? &q->scripts : NULL,
 				   q->kind == SRC_TEMPLATE &&
-					   lv_reads_blank(m->pool) };
+					   (lv_reads_blank(m->pool) ||
+					    is_wiped(m)) };
 	uint8_t ru[16], su[16];
 	int r = fs_probe(m->dev, &type, &old);
 

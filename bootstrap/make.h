@@ -24,8 +24,8 @@ struct make_req {
 	uint64_t src_bytes;
 	bool src_live; /* the source is in use: take a snapshot first */
 	/* SRC_STREAM: writes the root volume's content */
-	int (*stream)(const char *dev, void *arg);
-	void *stream_arg;
+	int (*stream)(const char *dev, const void *arg);
+	const void *stream_arg;
 	uint64_t stream_bytes; /* how much it writes */
 	bool keep_identity;    /* import --keep-identity */
 	const char *want_vg, *want_pool;

@@ -17,7 +17,6 @@
 
 #include <bulkhead/run.h>
 
-#include "conf.h"
 #include "fs.h"
 #include "guest.h"
 #include "identity.h"
@@ -28,7 +27,6 @@
 #include "options.h"
 #include "recipe.h"
 #include "scratch.h"
-#include "tmpl.h"
 
 static void names(void **s __unused_arg)
 {

@@ -10,6 +10,21 @@ vg=$1
 . "$(dirname "$0")/expect.sh"
 uuid() { blkid -p -o value -s UUID "/dev/$vg/$1"; }
 
+# What a guest that was removed may leave on a classic volume group.
+leave_secrets() {
+	[ "$vg" = plain ] || return 0
+	ok lvcreate -q -y -Wn -L 512M -n left "$vg"
+	yes "the secret of another guest" | dd of="/dev/$vg/left" bs=1M count=512 iflag=fullblock conv=fsync status=none
+	ok lvremove -q -y "$vg/left"
+}
+no_secrets() { # VOLUME...
+	local v
+	for v; do
+		grep -qa "secret of another" "/dev/$vg/$v" && die "$v holds another guest's data"
+	done
+	return 0
+}
+
 C=(--template tiny --vg "$vg")
 # The template is made on the way, once, by whichever of two comes first.
 ok vm-bootstrap -q create p1 "${C[@]}" --no-network --dry-run
@@ -121,18 +136,19 @@ grep -q '^on_crash = "preserve"$' /etc/bulkhead/guests/b2.cfg || die "on_crash o
 # An import onto what another guest has left, of a disk with zeros in use.
 unshare -m sh -c "mount /dev/$vg/b-root /mnt && { cat /bin/bash; head -c 5000000 /dev/zero; cat /bin/bash; } >/mnt/zeros"
 sum=$(inside b-root 'sha256sum zeros')
-if [ "$vg" = plain ]; then
-	ok lvcreate -q -y -Wn -L 256M -n left "$vg"
-	yes "the secret of another guest" | dd of="/dev/$vg/left" bs=1M count=256 iflag=fullblock conv=fsync status=none
-	ok lvremove -q -y "$vg/left"
-fi
+leave_secrets
 refuse 2 "is a directory" vm-bootstrap -q export b /tmp
 ok vm-bootstrap -q export b /tmp/b.tar.zst
 refuse 3 "exists already" vm-bootstrap -q export b /tmp/b.tar.zst
 ok vm-bootstrap -q import /tmp/b.tar.zst b3 --vg "$vg"
 [ "$(inside b3-root 'cat etc/hostname')" = b3 ] || die "hostname of the import"
 [ "$(inside b3-root 'sha256sum zeros')" = "$sum" ] || die "the import's file is not what was exported"
-grep -qa "secret of another" "/dev/$vg/b3-root" && die "the import's disk holds another guest's data"
+no_secrets b3-root
+leave_secrets
+ok vm-bootstrap -q create b5 "${C[@]}" --no-network --disk 160M --swap 32M
+ok vm-bootstrap -q clone b5 b6
+no_secrets b5-root b5-swap b6-root b6-swap
+ok vm-bootstrap -q destroy b5 b6 --yes
 head -c 20000 /tmp/b.tar.zst >/tmp/cut.tar.zst
 refuse 7 "cut.tar.zst" vm-bootstrap -q import /tmp/cut.tar.zst b4 --vg "$vg"
 
