@@ -132,7 +132,7 @@ static int do_lv_untag(const char *const *a)
 }
 
 /*
- * VG LV BYTES OWNER. The origin of plain snapshots can only be extended while
+ * VG LV BYTES OWNER EXTENTS. The origin of plain snapshots can only be extended while
  * it is inactive; whoever asked made sure that nobody has it open then.
  */
 static int do_lv_extend(const char *const *a)
@@ -152,7 +152,10 @@ static int do_lv_extend(const char *const *a)
 		if (lv_is_origin(v))
 			r = lvm_activate(a[0], a[1], false);
 		if (r >= 0)
-			r = lvm_extend(a[0], a[1], want);
+			r = lvm_extend(a[0], a[1], want, a[4]);
+		/* Somebody else may have taken those extents. */
+		if (r < 0 && *a[4])
+			r = lvm_extend(a[0], a[1], want, "");
 	}
 	if (lv_is_origin(v) && lvm_activate(a[0], a[1], true) < 0)
 		r = -VMB_FAILED;
@@ -280,7 +283,7 @@ int action_run(const char *verb, unsigned int n, const char *const *a)
 		{ "unlink", 1, do_unlink },
 		{ "rename", 2, do_rename },
 		{ "lv-swap", 5, do_lv_swap },
-		{ "lv-extend", 4, do_lv_extend },
+		{ "lv-extend", 5, do_lv_extend },
 		{ "fs-grow", 3, do_fs_grow },
 		{ "lv-merge", 3, do_lv_merge },
 		{ "enable", 1, do_enable },

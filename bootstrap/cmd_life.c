@@ -67,7 +67,7 @@ int cmd_destroy(int argc, char **argv)
 					      { "wipe", 0, 0, 'w' },
 					      { "help", 0, 0, 'h' },
 					      { 0, 0, 0, 0 } };
-	bool yes = false, wipe = streq(conf_get("wipe"), "yes");
+	bool yes = false, wipe = conf_yes("wipe", false);
 	int o, r = 0;
 
 	while ((o = getopt_long(argc, argv, "yh", opts, NULL)) != -1) {
@@ -89,6 +89,30 @@ int cmd_destroy(int argc, char **argv)
 	return r;
 }
 
+/*
+ * Extents for a plain volume to grow by, wiped while they are still another
+ * volume's: from the moment they are the guest's it can read them.
+ */
+static int wiped_extents(struct journal *j, const struct guest *g,
+			 const char *owner, uint64_t bytes, char **ret)
+{
+	_cleanup_free_ char *tmp = bh_asprintf("%s-root+.grow", g->name);
+	_cleanup_free_ char *dev = tmp ? lv_device(g->vg, tmp) : NULL;
+	_cleanup_strv_ struct strv tags = { 0 };
+	int r = dev ? guest_tags(g, "temporary", &tags) : oom();
+
+	if (r >= 0)
+		r = journal_undo(j, "lv-remove", g->vg, tmp, owner, NULL);
+	if (r >= 0)
+		r = lvm_create(g->vg, NULL, tmp, bytes, &tags);
+	if (r >= 0)
+		r = fs_wipe(dev, "wiping what is added");
+	if (r >= 0)
+		r = lvm_extents(g->vg, tmp, ret);
+	return r < 0 ? r
+		     : journal_redo(j, "lv-remove", g->vg, tmp, owner, NULL);
+}
+
 static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 {
 	struct journal *j _cleanup_journal_ = NULL;
@@ -98,7 +122,7 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 	_cleanup_free_ char *tmp = bh_asprintf("%s.new", meta);
 	_cleanup_free_ char *size =
 		bh_asprintf("%llu", (unsigned long long)bytes);
-	_cleanup_free_ char *json = NULL;
+	_cleanup_free_ char *json = NULL, *extents = NULL;
 	const struct lv *v = root ? lvm_lv(l, g->vg, root) : NULL;
 	const struct vg *vg = lvm_vg(l, g->vg);
 	bool running = bhctl_is_running(g->name) || (v && lv_is_open(v));
@@ -129,9 +153,11 @@ static int resize(struct guest *g, uint64_t bytes, const struct lvm *l)
 		r = journal_undo(j, "unlink", tmp, NULL);
 	if (r >= 0 && bh_fill_file(tmp, json, strlen(json), 0644) < 0)
 		r = fail(VMB_FAILED, "cannot write %s: %m", tmp);
+	if (r >= 0 && !*v->pool && conf_yes("wipe-new", true))
+		r = wiped_extents(j, g, owner, bytes - v->size, &extents);
 	if (r >= 0)
 		r = journal_redo(j, "lv-extend", g->vg, root, size, owner,
-				 NULL);
+				 extents ? extents : "", NULL);
 	/* While it runs, the guest grows its file system itself. */
 	if (r >= 0 && !running)
 		r = journal_redo(j, "fs-grow", g->vg, root, owner, NULL);

@@ -245,7 +245,7 @@ static int rollback_thin(struct snap_ctx *c, struct journal **j)
 		r = lvm_snapshot(c->g.vg, c->snap, fresh, 0, &tags);
 	/* Disks only grow: what was added since the snapshot stays. */
 	if (r >= 0 && c->rv->size > c->sv->size)
-		r = lvm_extend(c->g.vg, fresh, c->rv->size);
+		r = lvm_extend(c->g.vg, fresh, c->rv->size, "");
 	if (r >= 0)
 		r = journal_redo(*j, "lv-swap", c->g.vg, c->root, fresh, old,
 				 c->owner, NULL);

@@ -78,6 +78,10 @@ static int set(const char *file, unsigned int line, const char *key,
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
 		if (!streq(settings[i].key, key))
 			continue;
+		if (bh_startswith(key, "wipe") && *value &&
+		    !streq(value, "yes") && !streq(value, "no"))
+			return fail(VMB_USAGE, "%s:%u: %s: expected yes or no",
+				    file, line, key);
 		free(settings[i].value);
 		settings[i].value = *value ? strdup(value) : NULL;
 		return 0;
@@ -112,4 +116,11 @@ double conf_percent(const char *key, double dflt)
 	double d = v ? strtod(v, NULL) : dflt;
 
 	return d > 0 && d <= 100 ? d : dflt;
+}
+
+bool conf_yes(const char *key, bool dflt)
+{
+	const char *v = conf_get(key);
+
+	return v ? streq(v, "yes") : dflt;
 }

@@ -18,4 +18,6 @@ int conf_parse(const char *path, char *text, conf_fn fn, void *arg);
 /* Loads the host's defaults; a missing file is fine. */
 int conf_load(void);
 const char *conf_get(const char *key);
+/* Of a key that takes yes or no. */
+bool conf_yes(const char *key, bool dflt);
 double conf_percent(const char *key, double dflt);

@@ -520,15 +520,37 @@ int lvm_snapshot(const char *vg, const char *origin, const char *lv,
 	return r < 0 ? oom() : finish(&av);
 }
 
-int lvm_extend(const char *vg, const char *lv, uint64_t bytes)
+int lvm_extend(const char *vg, const char *lv, uint64_t bytes,
+	       const char *extents)
 {
 	_cleanup_strv_ struct strv av = { 0 };
 
 	if (strv_split(&av, "lvextend -q -y", " ") < 0 ||
 	    strv_addf(&av, "-L%llub", (unsigned long long)bytes) < 0 ||
-	    strv_addf(&av, "%s/%s", vg, lv) < 0)
+	    strv_addf(&av, "%s/%s", vg, lv) < 0 ||
+	    strv_split(&av, extents, " ") < 0)
 		return oom();
 	return finish(&av);
+}
+
+int lvm_extents(const char *vg, const char *lv, char **ret)
+{
+	_cleanup_free_ char *full = bh_asprintf("%s/%s", vg, lv);
+	const char *lvs[] = { "lvs", "--noheadings",  "--segments",
+			      "-o",  "seg_pe_ranges", full,
+			      NULL };
+	_cleanup_free_ char *out = NULL;
+
+	*ret = NULL;
+	if (!full)
+		return oom();
+	if (bh_run(lvs, BH_RUN_KEEP | BH_RUN_QUIET, &out, NULL) || !out)
+		return fail(VMB_FAILED, "lvs does not say where %s is", full);
+	for (char *c = out; *c; c++)
+		if (*c == '\n')
+			*c = ' ';
+	*ret = strdup(bh_strip(out));
+	return *ret ? 0 : oom();
 }
 
 int lvm_remove(const char *vg, const char *lv)

@@ -86,7 +86,11 @@ int lvm_create(const char *vg, const char *pool, const char *lv, uint64_t bytes,
 /* A thin snapshot (writable), or with cow_bytes a classic one. */
 int lvm_snapshot(const char *vg, const char *origin, const char *lv,
 		 uint64_t cow_bytes, const struct strv *tags);
-int lvm_extend(const char *vg, const char *lv, uint64_t bytes);
+/* To so many bytes in all; extents may be "", or what lvm_extents() gave. */
+int lvm_extend(const char *vg, const char *lv, uint64_t bytes,
+	       const char *extents);
+/* Which extents of the disks a plain volume has: "/dev/sda:0-9 /dev/sdb:3-4". */
+int lvm_extents(const char *vg, const char *lv, char **ret);
 int lvm_remove(const char *vg, const char *lv);
 int lvm_rename(const char *vg, const char *from, const char *to);
 int lvm_untag(const char *vg, const char *lv, const char *tag);

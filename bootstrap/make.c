@@ -169,7 +169,7 @@ static int snapshot_root(struct making *m)
 	if (r >= 0)
 		r = lvm_snapshot(m->vg->name, m->q->src_lv, m->root, 0, &tags);
 	if (r >= 0 && m->q->g->disk > m->q->src_bytes)
-		r = lvm_extend(m->vg->name, m->root, m->q->g->disk);
+		r = lvm_extend(m->vg->name, m->root, m->q->g->disk, "");
 	return r;
 }
 

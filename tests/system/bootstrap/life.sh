@@ -148,6 +148,10 @@ leave_secrets
 ok vm-bootstrap -q create b5 "${C[@]}" --no-network --disk 160M --swap 32M
 ok vm-bootstrap -q clone b5 b6
 no_secrets b5-root b5-swap b6-root b6-swap
+leave_secrets
+ok vm-bootstrap -q resize b6 --disk 256M
+no_secrets b6-root
+[ "$(inside b6-root 'df -m --output=size . | tail -n 1')" -gt 200 ] || die "b6 did not grow"
 ok vm-bootstrap -q destroy b5 b6 --yes
 head -c 20000 /tmp/b.tar.zst >/tmp/cut.tar.zst
 refuse 7 "cut.tar.zst" vm-bootstrap -q import /tmp/cut.tar.zst b4 --vg "$vg"
