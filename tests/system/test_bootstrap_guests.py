@@ -64,7 +64,7 @@ def tiny():
 
 SSH = "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=60 root@%s "
 IDENTITY = """hostname; cat /etc/machine-id; cat /etc/ssh/ssh_host_ed25519_key.pub
-cut -d' ' -f1 /etc/fstab; cat /sys/class/net/e*/address"""
+grep -o ^UUID=[^[:space:]]* /etc/fstab; cat /sys/class/net/e*/address"""
 
 
 def key(m):
