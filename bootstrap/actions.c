@@ -132,8 +132,8 @@ static int do_lv_untag(const char *const *a)
 }
 
 /*
- * VG LV BYTES OWNER EXTENTS. The origin of plain snapshots can only be extended while
- * it is inactive; whoever asked made sure that nobody has it open then.
+ * VG LV BYTES OWNER EXTENTS. The origin of plain snapshots can only be extended
+ * while it is inactive; whoever asked made sure that nobody has it open then.
  */
 static int do_lv_extend(const char *const *a)
 {
@@ -151,8 +151,9 @@ static int do_lv_extend(const char *const *a)
 	if (v->size < want) {
 		if (lv_is_origin(v))
 			r = lvm_activate(a[0], a[1], false);
-		if (r >= 0)
-			r = lvm_extend(a[0], a[1], want, a[4]);
+		if (r < 0)
+			return r;
+		r = lvm_extend(a[0], a[1], want, a[4]);
 		/* Somebody else may have taken those extents. */
 		if (r < 0 && *a[4])
 			r = lvm_extend(a[0], a[1], want, "");

@@ -22,15 +22,6 @@
 #include "options.h"
 #include "tmpl.h"
 
-static int text_opt(char **p, const char *v)
-{
-	if (!v)
-		return 0;
-	free(*p);
-	*p = strdup(v);
-	return *p ? 0 : oom();
-}
-
 struct topts {
 	const char *name, *vg, *pool, *mirror, *boot, *fstype, *size, *network;
 	bool json, recipes, yes, missing;
@@ -123,15 +114,15 @@ static int build(int argc, char **argv)
 						: fill_dnf;
 	t.disk = rec.disk;
 	t.memory = rec.memory;
-	if (text_opt(&t.name, o.name ? o.name : rec.name) < 0 ||
-	    text_opt(&t.fstype, o.fstype ? o.fstype : rec.fstype) < 0 ||
-	    text_opt(&t.boot, f.boot) < 0 ||
-	    text_opt(&t.network, o.network ? o.network : rec.network) < 0 ||
-	    text_opt(&t.distribution, rec.distribution) < 0 ||
-	    text_opt(&t.suite, rec.suite) < 0 ||
-	    text_opt(&t.description, rec.description) < 0 ||
-	    text_opt(&t.kernel_args, rec.kernel_args) < 0 ||
-	    text_opt(&t.source, rec.path) < 0)
+	if (opt_text(&t.name, o.name ? o.name : rec.name) < 0 ||
+	    opt_text(&t.fstype, o.fstype ? o.fstype : rec.fstype) < 0 ||
+	    opt_text(&t.boot, f.boot) < 0 ||
+	    opt_text(&t.network, o.network ? o.network : rec.network) < 0 ||
+	    opt_text(&t.distribution, rec.distribution) < 0 ||
+	    opt_text(&t.suite, rec.suite) < 0 ||
+	    opt_text(&t.description, rec.description) < 0 ||
+	    opt_text(&t.kernel_args, rec.kernel_args) < 0 ||
+	    opt_text(&t.source, rec.path) < 0)
 		return -VMB_FAILED;
 	return done(&t, tmpl_make(&m));
 }
@@ -251,7 +242,7 @@ static int import(int argc, char **argv)
 	if (access(f.file, R_OK) < 0)
 		return fail(VMB_MISSING, "cannot read %s: %m", f.file);
 	if (o.name)
-		r = text_opt(&t.name, o.name);
+		r = opt_text(&t.name, o.name);
 	else
 		r = default_name(f.file, &t.name);
 	if (r >= 0 && o.size && parse_size(o.size, 1 << 20, &m.bytes) < 0)
@@ -260,11 +251,11 @@ static int import(int argc, char **argv)
 		r = import_kind(&f, &m, &raw);
 	m.vg = o.vg;
 	m.pool = o.pool;
-	if (r >= 0 && (text_opt(&t.fstype, o.fstype ? o.fstype : "ext4") < 0 ||
-		       text_opt(&t.boot, o.boot ? o.boot : "host") < 0 ||
-		       text_opt(&t.network, o.network) < 0 ||
-		       text_opt(&t.description, "imported") < 0 ||
-		       text_opt(&t.source, argv[optind]) < 0))
+	if (r >= 0 && (opt_text(&t.fstype, o.fstype ? o.fstype : "ext4") < 0 ||
+		       opt_text(&t.boot, o.boot ? o.boot : "host") < 0 ||
+		       opt_text(&t.network, o.network) < 0 ||
+		       opt_text(&t.description, "imported") < 0 ||
+		       opt_text(&t.source, argv[optind]) < 0))
 		r = -VMB_FAILED;
 	return r < 0 ? r : done(&t, tmpl_make(&m));
 }

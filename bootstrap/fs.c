@@ -438,28 +438,6 @@ int fs_write_swap(const char *dev, const uint8_t uuid[16])
 	return 0;
 }
 
-int fs_zero(int fd, uint64_t off, uint64_t len)
-{
-	uint64_t range[2] = { off, len };
-	static const char none[65536];
-
-	if (!len || ioctl(fd, BLKZEROOUT, range) == 0)
-		return 0;
-	/* No block device, or not in whole sectors. */
-	if (errno != ENOTTY && errno != EINVAL)
-		return -errno;
-	while (len) {
-		size_t n = len < sizeof(none) ? (size_t)len : sizeof(none);
-		ssize_t w = pwrite(fd, none, n, (off_t)off);
-
-		if (w <= 0)
-			return w < 0 ? -errno : -EIO;
-		off += (uint64_t)w;
-		len -= (uint64_t)w;
-	}
-	return 0;
-}
-
 int fs_wipe(const char *dev, const char *label)
 {
 	_cleanup_close_ int fd = open(dev, O_WRONLY | O_CLOEXEC);
@@ -470,12 +448,12 @@ int fs_wipe(const char *dev, const char *label)
 	if (fs_device_size(dev, &size) < 0)
 		return -VMB_FAILED;
 	for (uint64_t off = 0; off < size; off += step) {
-		int r = fs_zero(fd, off, size - off < step ? size - off : step);
+		uint64_t range[2] = { off,
+				      size - off < step ? size - off : step };
 
 		progress(label, (unsigned int)(off * 100 / size));
-		if (r < 0)
-			return fail(VMB_FAILED, "cannot wipe %s: %s", dev,
-				    strerror(-r));
+		if (ioctl(fd, BLKZEROOUT, range) < 0)
+			return fail(VMB_FAILED, "cannot wipe %s: %m", dev);
 	}
 	progress_end();
 	return fsync(fd) < 0 ? fail(VMB_FAILED, "cannot wipe %s: %m", dev) : 0;

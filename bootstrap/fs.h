@@ -40,9 +40,8 @@ struct fs_map *fs_map_open(const char *dev, const char *type);
 void fs_map_clean(const struct fs_map *m, uint64_t off, char *buf, size_t n);
 void fs_map_close(struct fs_map *m);
 int fs_write_swap(const char *dev, const uint8_t uuid[16]);
+/* Makes a volume read as zeros. */
 int fs_wipe(const char *dev, const char *label);
-/* Makes a range of an open volume (or file) read as zeros; 0 or -errno. */
-int fs_zero(int fd, uint64_t off, uint64_t len);
 
 /* Progress: one line that moves on a terminal, a line per phase otherwise. */
 void progress(const char *what, unsigned int percent);

@@ -176,6 +176,8 @@ int opt_timeout(const char *v, unsigned long *ret)
 
 int opt_text(char **p, const char *v)
 {
+	if (!v)
+		return 0;
 	free(*p);
 	*p = strdup(v);
 	return *p ? 0 : oom();

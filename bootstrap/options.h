@@ -17,6 +17,7 @@ int opt_user_data(const char *file, char **ret_text);
 int opt_network(const char *v, enum netstyle *ret);
 /* Seconds, 1 to a day. */
 int opt_timeout(const char *v, unsigned long *ret);
+/* A copy of v in place of *p; nothing for NULL. */
 int opt_text(char **p, const char *v);
 /* Bytes; a bare number counts MiB. */
 int opt_size(const char *what, const char *v, uint64_t *ret);

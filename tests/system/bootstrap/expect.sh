@@ -10,12 +10,11 @@ ok() { "$@" </dev/null >/tmp/out 2>/tmp/err || die "$* : exit $? : $(cat /tmp/er
 # All that a command which fails must leave as it was.
 look() {
 	lvs --noheadings -o lv_name
-	find /etc/bulkhead /var/lib/bulkhead/bootstrap ! -path '*/initrd*'
+	find /etc/bulkhead /var/lib/bulkhead/bootstrap
 	grep /run/bulkhead/ /proc/mounts
 	losetup -a
 }
-# refuse CODE WORDS COMMAND: that exit code, one line, with WORDS in it; beside
-# it there can be what a program that was run said itself.
+# refuse CODE WORDS COMMAND: that exit code, one line with WORDS, nothing changed
 refuse() {
 	local code=$1 words=$2 before rc
 	shift 2
