@@ -69,7 +69,7 @@ say() { echo "kernel $name: $*" >&2; }
 prepare() {
 	local stamp
 	stamp=$(stat -c '%n %s %Y' "$source"; # headers of patches do not count
-		{ cat "$here/patches/series"; sed -n '/^--- a/,$p' "$here"/patches/*.patch; } | sha256sum)
+		{ cat "$here/patches/series"; sed -s -n '/^--- a/,$p' "$here"/patches/*.patch; } | sha256sum)
 	[[ -f $out/.prepared && $(<"$out/.prepared") == "$stamp" ]] && return
 	say "unpacking $(basename "$source")"
 	rm -rf "$src" "$out/.prepared"
