@@ -103,7 +103,7 @@ kmake() {
 		mkdir -p "$CCACHE_DIR" 2>/dev/null || export CCACHE_DISABLE=1
 	fi
 	# Fixed identity: the same source gives the same kernel.
-	make -C "$src" O="$out/obj" CC="$cc" LOCALVERSION="$rev-bulkhead-$name" \
+	make --no-print-directory -C "$src" O="$out/obj" CC="$cc" LOCALVERSION="$rev-bulkhead-$name" \
 		KBUILD_BUILD_USER=bulkhead KBUILD_BUILD_HOST=build \
 		KBUILD_BUILD_TIMESTAMP="$(date -u -d @"${SOURCE_DATE_EPOCH:-0}")" \
 		"$@"
