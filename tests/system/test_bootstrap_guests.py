@@ -93,10 +93,12 @@ def two_debians(m, template, count=2):
         check("everything that identifies a guest differs", len(set(values)) == count and len(values[0]) > 3, values)
 
 
-def debian():
+def debian(vg):
     """A Debian template from a tarball; two guests from it run."""
-    with dom0("debian", copy=[(images.guest_root(), "/var/tmp/d.tar")]) as m:
+    with dom0(f"debian-{vg}", vg="6G" if vg == "thin" else "24G", copy=[(images.guest_root(), "/var/tmp/d.tar")]) as m:
         prepare(m)
+        if vg == "plain":
+            m.run("lvremove -qy vg0/thin", 60)
         m.run("vm-bootstrap -q template import /var/tmp/d.tar --name debian-12", 900)
         two_debians(m, "debian-12")
 
@@ -163,7 +165,8 @@ def own_kernel():
 
 
 add("tiny", tiny, long=True)
-add("debian", debian, long=True)
+add("debian-thin", debian, long=True, vg="thin")
+add("debian-plain", debian, long=True, vg="plain")
 add("template-build", template_build, long=True)
 add("own-kernel", own_kernel, long=True)
 
