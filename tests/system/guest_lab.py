@@ -159,7 +159,7 @@ class Lab(Machine):
         return self.run(
             "for i in $(seq 300); do pgrep -x bulkhead-guest >/dev/null || break; sleep 0.1; done; "
             "bhctl info --json | grep -o '\"free_pages\":[0-9 ]*'; "
-            "ls /sys/bus/xen-backend/devices | wc -l; losetup -a | wc -l; "
+            "ls /sys/bus/xen-backend/devices | grep -c .; losetup -a | grep -c .; "
             "lvs --noheadings -o lv_name,lv_device_open vg0; ls /run/bulkhead/guests/*/ | grep -v lock; "
             "ls /sys/class/net; bhctl list --json | grep -c '\"running\": *true'; "
             "grep -c xen-dyn /proc/interrupts; nodes; pgrep -a 'bulkhead|bootread' | cut -d' ' -f2-", 60)
