@@ -14,6 +14,7 @@ partition, ext4 root labelled bhroot. GRUB, on both firmwares, first looks for
 overlay, see esp()) and otherwise takes the image's own /boot/grub/grub.cfg.
 """
 
+import atexit
 import contextlib
 import fcntl
 import glob
@@ -144,6 +145,14 @@ def recipe_hash(*parts):
         with open(name, "rb") as f:
             h.update(f.read())
     return h.hexdigest()[:12]
+
+
+def vm_bootstrap():
+    """vm-bootstrap as `make install` puts it there, in a directory until Python ends."""
+    tmp = tempfile.TemporaryDirectory(prefix="bht-inst-")
+    atexit.register(tmp.cleanup)
+    sh("make", "-s", "-C", f"{HERE}/../../bootstrap", "install", f"DESTDIR={tmp.name}")
+    return tmp.name
 
 
 def guest_root(extra=(), hooks=()):

@@ -5,7 +5,6 @@ group. Guests are made, changed and removed, not run; test_bootstrap_guests.py
 runs them, and test_bootstrap_power.py cuts the power. No hypervisor is needed,
 and it is quicker without; BULKHEAD_TEST_HYPERVISOR=bulkhead makes it dom0."""
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -30,9 +29,7 @@ ip link add br0 type bridge 2>/dev/null || true; ip link set br0 up"""
 
 def machine(**kw):
     """A machine with vm-bootstrap as `make install` puts it there; more= are further disks."""
-    root = tempfile.mkdtemp(prefix="bht-inst-")
-    subprocess.run(["make", "-s", "-C", f"{TOP}/bootstrap", "install", f"DESTDIR={root}"],
-                   check=True, stdout=subprocess.DEVNULL)
+    root = images.vm_bootstrap()
     here = os.path.dirname(os.path.abspath(__file__))
     copies = [(root, "/"), (f"{here}/bootstrap", "/root/bootstrap")] + kw.pop("copy", [])
     return Machine(hypervisor=HV, image="dom0", smp=2, memory=1536, nic="virtio", copy=copies,

@@ -4,9 +4,7 @@
 with kernels of its own, on the hypervisor with the toolstack installed.
 BULKHEAD_TEST_HYPERVISOR=xen runs the same on Debian's Xen 4.17."""
 import os
-import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -15,7 +13,7 @@ import images  # noqa: E402
 import pool  # noqa: E402
 from cases import add, check, main  # noqa: E402
 from guide import commands  # noqa: E402
-from machine import TOP, Disk, Machine  # noqa: E402
+from machine import Disk, Machine  # noqa: E402
 
 SETUP = guest_lab.PREPARE.replace(
     "for i in 1 2 3 4; do lvcreate -q -n d$i -L 64M vg0; done",
@@ -23,9 +21,7 @@ SETUP = guest_lab.PREPARE.replace(
 
 
 def dom0(name, copy=(), vg="6G", more=(), **kw):
-    root = tempfile.mkdtemp(prefix="bht-inst-")
-    subprocess.run(["make", "-s", "-C", f"{TOP}/bootstrap", "install", f"DESTDIR={root}"],
-                   check=True, stdout=subprocess.DEVNULL)
+    root = images.vm_bootstrap()
     # One tree: two copies of a directory would be one too many.
     staged = [(s, d) for s, d in guest_lab.stage() if d != "/usr/libexec/bulkhead"]
     libexec = [(f"{s}/{n}", f"{d}/{n}") for s, d in guest_lab.stage()

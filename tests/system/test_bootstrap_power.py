@@ -22,7 +22,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import images  # noqa: E402
 from cases import add, check, main  # noqa: E402
-from machine import TOP, Disk, Machine  # noqa: E402
+from machine import Disk, Machine  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "dm_thin_pool", "dm_snapshot", "loop")
@@ -57,9 +57,7 @@ def initrd(work):
     """The initramfs and what make install puts into it."""
     debs = [images.deb(p) for p in ("lvm2", "thin-provisioning-tools", "libdevmapper-event1.02.1",
                                     "libaio1", "libedit2", "libbsd0", "libmd0")]
-    inst = f"{work}/inst"
-    subprocess.run(["make", "-s", "-C", f"{TOP}/bootstrap", "install", f"DESTDIR={inst}"],
-                   check=True, stdout=subprocess.DEVNULL)
+    inst = images.vm_bootstrap()
     libs = ":".join(f"{d}{p}/x86_64-linux-gnu" for d in debs for p in ("/lib", "/usr/lib"))
     files = needed({
         "usr/sbin/lvm": f"{debs[0]}/sbin/lvm", "usr/sbin/thin_check": f"{debs[1]}/usr/sbin/pdata_tools",
